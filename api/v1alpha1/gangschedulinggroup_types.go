@@ -1,0 +1,732 @@
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// GangSchedulingGroupSpec is a set of roles that start together or not at all.
+// A change takes effect with the next placement: before the gang runs that is
+// at once, afterwards when it is suspended and resumed, or restarts.
+//
+// +kubebuilder:validation:XValidation:rule="self.roles.map(r, r.replicas + (has(r.spares) ? r.spares : 0)).sum() <= 4096",message="a gang holds at most 4096 pods, spares included: lower replicas, or split the gang"
+// +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.groups.all(g, !has(g.roleNames) || g.roleNames.all(n, self.roles.exists(r, r.name == n)))",message="groups[].roleNames must name roles of this gang: correct the name or add the role"
+// +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.roles.all(r, self.groups.filter(g, has(g.roleNames) && g.roleNames.exists(n, n == r.name)).size() <= 1)",message="a role belongs to at most one group: remove its name from all groups but one"
+// +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.groups.all(g, !has(g.parentName) || self.groups.exists(p, p.name == g.parentName))",message="groups[].parentName must name another group of this gang: correct it, or remove it to hang the group below the gang itself"
+type GangSchedulingGroupSpec struct {
+	// roles are the kinds of Pods of the gang. Ranks follow their order.
+	//
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Roles []GangRole `json:"roles,omitempty"`
+
+	// topology says where the gang as a whole sits. Unset means anywhere, as
+	// tightly as possible.
+	//
+	// +optional
+	Topology *GangTopology `json:"topology,omitempty"`
+
+	// groups divide the gang into parts that sit closer together than the whole,
+	// such as tensor-parallel groups. Roles in no group belong to the gang itself.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Groups []GangGroup `json:"groups,omitempty"`
+
+	// suspend keeps the gang from holding Pods or room. Setting it on a running
+	// gang removes its Pods. Unset means false.
+	//
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"` //nolint:kubeapilinter // The name and type that Job, JobSet and Kueue use.
+
+	// queueName is the Kueue LocalQueue whose quota the gang uses. Unset means no
+	// quota.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	QueueName string `json:"queueName,omitempty"`
+
+	// priority orders gangs that wait for room, larger first; gangs of one
+	// priority wait in the order of their creation. Unset means 0.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=-1000000000
+	// +kubebuilder:validation:Maximum=1000000000
+	Priority *int32 `json:"priority,omitempty"`
+
+	// bindTimeoutSeconds is how long all Pods may take to be bound to their
+	// planned nodes. After that the whole gang is released and placed anew. Unset
+	// means 30.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	BindTimeoutSeconds int32 `json:"bindTimeoutSeconds,omitempty"`
+
+	// restartPolicy says what happens when a Pod fails or is lost after the gang
+	// has started. Unset means type Never.
+	//
+	// +optional
+	RestartPolicy *GangRestartPolicy `json:"restartPolicy,omitempty"`
+
+	// masterPort is the port of rank 0 in the environment variable MASTER_PORT.
+	// Unset means 29500.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	MasterPort int32 `json:"masterPort,omitempty"`
+
+	// checkpointPolicyRef is the CheckpointPolicy of the gang's namespace that
+	// says when its state is saved. It has no effect on placement.
+	//
+	// +optional
+	CheckpointPolicyRef *LocalObjectRef `json:"checkpointPolicyRef,omitempty"`
+}
+
+// LocalObjectRef names an object of the same namespace.
+type LocalObjectRef struct {
+	// name is the name of the object.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}
+
+// GangRole is a number of Pods of one template.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",message="minReplicas must not exceed replicas: lower minReplicas or raise replicas"
+type GangRole struct {
+	// name identifies the role; it is a part of Pod names.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// replicas is the number of Pods.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// minReplicas is the number of Pods with which the gang may start when not
+	// all of them fit. Unset means replicas.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	MinReplicas int32 `json:"minReplicas,omitempty"`
+
+	// spares is the number of further slots of the same shape that are held for
+	// the role next to its Pods. For a role in a group with sliceSize the spares
+	// are spread evenly over the slices, which they must divide into. Unset means 0.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1024
+	Spares int32 `json:"spares,omitempty"`
+
+	// accelerator narrows the nodes of the role by the accelerators they have.
+	// All Pods of a role get accelerators of one class. Unset means any node. The
+	// number of accelerators is in the template's resources.
+	//
+	// +optional
+	Accelerator *AcceleratorRequest `json:"accelerator,omitempty"`
+
+	// template is the Pod. Its resource requests decide how much room a Pod
+	// needs, its tolerations, nodeSelector and node affinity which nodes it takes.
+	//
+	// +required
+	Template corev1.PodTemplateSpec `json:"template,omitzero"`
+}
+
+// AcceleratorRequest asks for accelerators by name or by capability.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.className) != has(self.capabilities)",message="set exactly one of className and capabilities"
+type AcceleratorRequest struct {
+	// className is an AcceleratorClass. The classes in its fallback may stand in.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ClassName string `json:"className,omitempty"`
+
+	// capabilities are what a class must offer. The least class that suffices is
+	// tried first.
+	//
+	// +optional
+	Capabilities *AcceleratorCapabilities `json:"capabilities,omitempty"`
+}
+
+// AcceleratorCapabilities are minimums for a class. A class that has no figure
+// for one of them does not qualify. Where a figure was measured, the measured
+// one counts.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.minMemory) || has(self.features) || has(self.minFigures)",message="capabilities needs at least one of minMemory, features and minFigures: remove accelerator when any node will do"
+type AcceleratorCapabilities struct {
+	// minMemory is the memory of one device.
+	//
+	// +optional
+	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
+
+	// features must all be offered, such as "FP8".
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=63
+	Features []string `json:"features,omitempty"`
+
+	// minFigures are least throughputs of one device.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	MinFigures []MinFigure `json:"minFigures,omitempty"`
+}
+
+// MinFigure is a least throughput.
+type MinFigure struct {
+	// name says which throughput, and its unit.
+	//
+	// +required
+	Name FigureName `json:"name,omitempty"`
+
+	// value is the least one, such as "900".
+	//
+	// +required
+	Value *resource.Quantity `json:"value,omitempty"`
+}
+
+// CommunicationPattern says how the members of a group talk to each other. A
+// value that this version does not know counts as Ring.
+//
+// +kubebuilder:validation:Enum=Ring;Tree;AllToAll;Pipeline;PrefillDecode
+type CommunicationPattern string
+
+// The patterns of communication.
+const (
+	PatternRing          CommunicationPattern = "Ring"
+	PatternTree          CommunicationPattern = "Tree"
+	PatternAllToAll      CommunicationPattern = "AllToAll"
+	PatternPipeline      CommunicationPattern = "Pipeline"
+	PatternPrefillDecode CommunicationPattern = "PrefillDecode"
+)
+
+// GangTopology says where a set of Pods sits.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.preferred) >= ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.required)",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
+type GangTopology struct {
+	// required is the level of the one domain that must hold all Pods. Unset
+	// means none.
+	//
+	// +optional
+	Required TopologyLevel `json:"required,omitempty"`
+
+	// preferred is the level of the one domain that should hold all Pods. Where
+	// it cannot, the next wider level is tried. Unset means the tightest.
+	//
+	// +optional
+	Preferred TopologyLevel `json:"preferred,omitempty"`
+
+	// pattern says how the Pods talk to each other. Unset means Ring.
+	//
+	// +optional
+	Pattern CommunicationPattern `json:"pattern,omitempty"`
+}
+
+// GangGroup is a part of a gang that sits closer together than the whole.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.parentName) || self.parentName != self.name",message="a group cannot be its own parent: name another group in parentName or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.preferred) >= ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.required)",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
+type GangGroup struct {
+	// name identifies the group.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// parentName is the group that holds this one. Unset means the gang itself.
+	// Groups nest three deep below the gang.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ParentName string `json:"parentName,omitempty"`
+
+	// roleNames are the roles whose Pods belong to the group directly.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=16
+	RoleNames []string `json:"roleNames,omitempty"`
+
+	// sliceSize divides the group into equal slices of this many Pods, each of
+	// which meets required and preferred on its own. It counts the Pods of all
+	// roles of the group and of groups below it, and must divide the replicas of
+	// the group so that every slice has the same Pods. Unset means one slice.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	SliceSize int32 `json:"sliceSize,omitempty"`
+
+	// required is the level of the one domain that must hold a slice. Unset means
+	// none.
+	//
+	// +optional
+	Required TopologyLevel `json:"required,omitempty"`
+
+	// preferred is the level of the one domain that should hold a slice. Where it
+	// cannot, the next wider level is tried, out to required. Unset means none.
+	//
+	// +optional
+	Preferred TopologyLevel `json:"preferred,omitempty"`
+
+	// pattern says how the Pods of a slice talk to each other. Unset means Ring.
+	//
+	// +optional
+	Pattern CommunicationPattern `json:"pattern,omitempty"`
+}
+
+// GangRestartType says how a gang comes back. A value that this version does
+// not know counts as Never.
+//
+// +kubebuilder:validation:Enum=Never;RecreateGang
+type GangRestartType string
+
+// The ways in which a gang comes back.
+const (
+	// RestartNever ends the gang as failed.
+	RestartNever GangRestartType = "Never"
+	// RestartRecreateGang removes all Pods and places the gang anew.
+	RestartRecreateGang GangRestartType = "RecreateGang"
+)
+
+// GangRestartPolicy says what happens when a member of a started gang fails.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.maxRestarts) || self.type == 'RecreateGang'",message="maxRestarts is for type RecreateGang: change type, or remove maxRestarts"
+type GangRestartPolicy struct {
+	// type says how the gang comes back.
+	//
+	// +required
+	Type GangRestartType `json:"type,omitempty"`
+
+	// maxRestarts is how often the gang may come back. Unset means 3.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000000
+	MaxRestarts int32 `json:"maxRestarts,omitempty"`
+}
+
+// GangSchedulingGroupStatus is where the gang is and how it does.
+//
+// +kubebuilder:validation:MinProperties=1
+type GangSchedulingGroupStatus struct {
+	// conditions are Ready, Reconciling, Stalled, Placed and Finished.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// epoch counts the placements of the gang. It grows by one with every commit
+	// and never shrinks. Unset means that the gang was never placed.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Epoch int64 `json:"epoch,omitempty"`
+
+	// placement is the committed placement: the gang's room is taken, and Pods
+	// are created only from it. Unset means that the gang holds no room.
+	//
+	// +optional
+	Placement *GangPlacement `json:"placement,omitempty"`
+
+	// release is set while the Pods of the placement are being removed.
+	//
+	// +optional
+	Release *GangRelease `json:"release,omitempty"`
+
+	// roles count the Pods of each role.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Roles []GangRoleStatus `json:"roles,omitempty"`
+
+	// pods count the Pods of the gang.
+	//
+	// +optional
+	Pods *GangPodCounts `json:"pods,omitempty"`
+
+	// refusal says why the gang has no placement.
+	//
+	// +optional
+	Refusal *GangRefusal `json:"refusal,omitempty"`
+
+	// startedEpoch is the newest epoch in which every Pod ran. Unset means none.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	StartedEpoch int64 `json:"startedEpoch,omitempty"`
+
+	// restarts is how often the gang came back after it had started.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Restarts *int32 `json:"restarts,omitempty"`
+
+	// backoff is set after a placement could not be realised.
+	//
+	// +optional
+	Backoff *GangBackoff `json:"backoff,omitempty"`
+}
+
+// GangPlacement is a node for every Pod of a gang.
+type GangPlacement struct {
+	// generation is the metadata.generation that was placed.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
+
+	// committedTime is when the placement was committed.
+	//
+	// +required
+	CommittedTime *metav1.Time `json:"committedTime,omitempty"`
+
+	// level is the tightest level at which one domain holds the gang. Unset means
+	// that it spans several fabrics.
+	//
+	// +optional
+	Level TopologyLevel `json:"level,omitempty"`
+
+	// domain is the domain of that level. Unset means that level is unset.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Domain string `json:"domain,omitempty"`
+
+	// spread counts the domains that the gang touches, by level.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=level
+	// +kubebuilder:validation:MaxItems=5
+	Spread []LevelSpread `json:"spread,omitempty"`
+
+	// groups are the levels that the slices of each group reached.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Groups []GroupPlacement `json:"groups,omitempty"`
+
+	// roles give the nodes of each role.
+	//
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Roles []RolePlacement `json:"roles,omitempty"`
+}
+
+// LevelSpread counts the domains of one level that a gang touches.
+type LevelSpread struct {
+	// level is the level.
+	//
+	// +required
+	Level TopologyLevel `json:"level,omitempty"`
+
+	// domains is the number of domains.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Domains int32 `json:"domains,omitempty"`
+}
+
+// GroupPlacement is the level that every slice of a group reached.
+type GroupPlacement struct {
+	// name is the group.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// level is the tightest level at which one domain holds a slice, for the
+	// worst of the slices. Unset means that a slice spans several fabrics.
+	//
+	// +optional
+	Level TopologyLevel `json:"level,omitempty"`
+}
+
+// RolePlacement gives every Pod of a role its node.
+type RolePlacement struct {
+	// name is the role.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Name string `json:"name,omitempty"`
+
+	// replicas is the number of Pods that are placed.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=4096
+	Replicas int32 `json:"replicas,omitempty"`
+
+	// className is the AcceleratorClass of the nodes. Unset means that the role
+	// asks for none.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ClassName string `json:"className,omitempty"`
+
+	// hosts lists the nodes in the order of the Pods' indexes, as a host list:
+	// names separated by commas, "rack-[00-15]" for a run of names that count up,
+	// and "*8" after either when each node takes that many Pods in a row.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1048576
+	Hosts string `json:"hosts,omitempty"`
+
+	// spareHosts lists the nodes of the spare slots in the same form.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1048576
+	SpareHosts string `json:"spareHosts,omitempty"`
+
+	// slot is what one Pod takes from its node, as it was when placed: the sum
+	// of its requests.
+	//
+	// +optional
+	Slot corev1.ResourceList `json:"slot,omitempty"`
+}
+
+// GangRelease says that the Pods of the placement are being removed.
+type GangRelease struct {
+	// reason says why, in one word.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Reason string `json:"reason,omitempty"`
+
+	// message says why, for a person.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// GangRoleStatus counts the Pods of one role.
+type GangRoleStatus struct {
+	// name is the role.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Name string `json:"name,omitempty"`
+
+	// pods count the Pods of the role.
+	//
+	// +required
+	Pods GangPodCounts `json:"pods,omitzero"`
+}
+
+// GangPodCounts counts Pods.
+type GangPodCounts struct {
+	// desired is the number of Pods that the placement holds, or that the spec
+	// asks for while there is none.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Desired *int32 `json:"desired,omitempty"`
+
+	// created is the number of Pods that exist.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Created *int32 `json:"created,omitempty"`
+
+	// bound is the number of Pods that have a node.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Bound *int32 `json:"bound,omitempty"`
+
+	// running is the number of Pods that run.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Running *int32 `json:"running,omitempty"`
+
+	// succeeded is the number of Pods that ended well.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Succeeded *int32 `json:"succeeded,omitempty"`
+
+	// failed is the number of Pods that ended badly.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Failed *int32 `json:"failed,omitempty"`
+}
+
+// GangRefusal is the best that the fleet could do for the gang.
+type GangRefusal struct {
+	// reason is the kind of refusal: WaitingForRoom, NoProof, Unsatisfiable,
+	// InvalidSpec, UnknownClass or QueueUnsupported.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Reason string `json:"reason,omitempty"`
+
+	// message is the refusal in one sentence, such as "needs 24 slots in one
+	// Block, best is block-b with 17".
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+
+	// group is the group whose demand is not met. Unset means the whole gang.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Group string `json:"group,omitempty"`
+
+	// level is the level of the one domain that must hold it. Unset means that
+	// there is no such demand.
+	//
+	// +optional
+	Level TopologyLevel `json:"level,omitempty"`
+
+	// domain is the domain that comes nearest. Unset means that none has room.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Domain string `json:"domain,omitempty"`
+
+	// needed is the number of slots asked for. Unset means that slots are not
+	// what is wrong.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Needed *int32 `json:"needed,omitempty"`
+
+	// found is the number of slots in domain.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Found *int32 `json:"found,omitempty"`
+
+	// limiting is the resource that is short. Unset means unknown.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Limiting string `json:"limiting,omitempty"`
+}
+
+// GangBackoff delays the next placement of a gang.
+type GangBackoff struct {
+	// failures is the number of placements in a row that were not realised.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Failures int32 `json:"failures,omitempty"`
+
+	// notBefore is the earliest time of the next placement.
+	//
+	// +required
+	NotBefore *metav1.Time `json:"notBefore,omitempty"`
+
+	// message says what went wrong last.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// GangSchedulingGroup is a set of roles that start together or not at all, in
+// the right place.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=gsg,categories=k8s4ai
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Pods",type=integer,JSONPath=`.status.pods.desired`
+// +kubebuilder:printcolumn:name="Running",type=integer,JSONPath=`.status.pods.running`
+// +kubebuilder:printcolumn:name="Domain",type=string,JSONPath=`.status.placement.domain`
+// +kubebuilder:printcolumn:name="Refusal",type=string,JSONPath=`.status.refusal.message`,priority=1
+// +kubebuilder:printcolumn:name="Epoch",type=integer,JSONPath=`.status.epoch`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a Service and a part of Pod host names: use at most 40 lower-case letters, digits and dashes, beginning with a letter"
+type GangSchedulingGroup struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	//
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what the gang consists of and where it should sit.
+	//
+	// +required
+	Spec GangSchedulingGroupSpec `json:"spec,omitzero"`
+
+	// status is where the gang is and how it does.
+	//
+	// +optional
+	Status GangSchedulingGroupStatus `json:"status,omitzero"`
+}
+
+// GangSchedulingGroupList is a list of GangSchedulingGroups.
+//
+// +kubebuilder:object:root=true
+type GangSchedulingGroupList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []GangSchedulingGroup `json:"items"`
+}

@@ -1,0 +1,198 @@
+package gang
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/observe"
+	"github.com/k8s4ai/k8s4ai/internal/placement"
+	"github.com/k8s4ai/k8s4ai/internal/report"
+)
+
+// Planner places waiting gangs, one pass over all of them at a time. There is
+// one pass at a time in one leader, so that nobody else takes room meanwhile.
+type Planner struct {
+	// Client reads from the cache and writes to the API server.
+	Client client.Client
+	// Events records what happened.
+	Events events.EventRecorder
+	// Ledger is shared with the Reconciler.
+	Ledger *Ledger
+	// Now is the clock that backoffs are measured on.
+	Now func() time.Time
+}
+
+// NewPlanner returns a Planner that shares a ledger with a Reconciler.
+func NewPlanner(c client.Client, recorder events.EventRecorder, ledger *Ledger) *Planner {
+	return &Planner{Client: c, Events: recorder, Ledger: ledger, Now: time.Now}
+}
+
+// +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
+// +kubebuilder:rbac:groups=k8s4ai.io,resources=acceleratorclasses;topologydomains,verbs=get;list;watch
+
+// Reconcile makes one pass: it looks at every waiting gang, in the order in
+// which they are to be served, and commits each that fits what is left.
+func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	var groups v1alpha1.GangSchedulingGroupList
+	if err := p.Client.List(ctx, &groups); err != nil {
+		return ctrl.Result{}, fmt.Errorf("listing gangs: %w", err)
+	}
+	p.Ledger.Observe(groups.Items)
+	queue, again := p.waiting(groups.Items)
+	if len(queue) == 0 {
+		return ctrl.Result{RequeueAfter: again}, nil
+	}
+	room, err := p.look(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	var failed []error
+	for _, group := range queue {
+		if err := p.serve(ctx, room, group); err != nil {
+			failed = append(failed, fmt.Errorf("gang %s/%s: %w", group.Namespace, group.Name, err))
+		}
+	}
+	return retryConflict(ctrl.Result{RequeueAfter: again}, errors.Join(failed...))
+}
+
+// waiting lists the gangs that want a placement now, first come first served
+// within one priority, and says when a gang that backs off wants one.
+func (p *Planner) waiting(groups []v1alpha1.GangSchedulingGroup) (queue []*v1alpha1.GangSchedulingGroup, again time.Duration) {
+	for i := range groups {
+		group := &groups[i]
+		if !wantsPlacement(group) || p.Ledger.Holds(group.UID) {
+			continue
+		}
+		if off := group.Status.Backoff; off != nil {
+			if wait := off.NotBefore.Sub(p.Now()); wait > 0 {
+				if again == 0 || wait < again {
+					again = wait
+				}
+				continue
+			}
+		}
+		queue = append(queue, group)
+	}
+	slices.SortFunc(queue, func(a, b *v1alpha1.GangSchedulingGroup) int {
+		return cmp.Or(
+			cmp.Compare(ptr.Deref(b.Spec.Priority, 0), ptr.Deref(a.Spec.Priority, 0)),
+			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
+			strings.Compare(a.Namespace, b.Namespace),
+			strings.Compare(a.Name, b.Name),
+		)
+	})
+	return queue, again
+}
+
+// wantsPlacement says whether a gang waits for room. The finalizer comes first:
+// a gang without it could vanish with its placement while its Pods run.
+func wantsPlacement(group *v1alpha1.GangSchedulingGroup) bool {
+	return group.DeletionTimestamp.IsZero() &&
+		slices.Contains(group.Finalizers, v1alpha1.FinalizerGang) &&
+		!ptr.Deref(group.Spec.Suspend, false) &&
+		group.Status.Placement == nil && group.Status.Release == nil &&
+		!isFinished(group)
+}
+
+// room is what one pass knows of the cluster. Each commit takes from it.
+type room struct {
+	scene convert.Scene
+	now   *placement.Snapshot
+	// empty is the fleet with nothing on it.
+	empty *placement.Snapshot
+}
+
+// look reads the cluster from the cache, with the ledger's room taken.
+func (p *Planner) look(ctx context.Context) (*room, error) {
+	world, err := observe.World(ctx, p.Client)
+	if err != nil {
+		return nil, err
+	}
+	world.Committed = p.Ledger.Uses()
+	world.IsCommitted = func(pod *corev1.Pod) bool { return p.Ledger.HoldsEpoch(convert.GangOf(pod)) }
+	out := &room{scene: world.Scene()}
+	if out.now, err = out.scene.Snapshot(); err != nil {
+		return nil, err
+	}
+	out.empty = out.now.Emptied()
+	return out, nil
+}
+
+// serve commits a placement for one gang, or stores why there is none.
+func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSchedulingGroup) error {
+	changed := group.DeepCopy()
+	found, refusal := room.place(changed)
+	changed.Status.Refusal = refusal
+	if found != nil {
+		changed.Status.Placement = convert.GangPlacement(found, changed, p.Now())
+		changed.Status.Epoch++
+	}
+	count(changed, observed{group: changed})
+	setConditions(changed)
+	if equality.Semantic.DeepEqual(group.Status, changed.Status) {
+		return nil
+	}
+	if err := p.Client.Status().Update(ctx, changed); err != nil {
+		return fmt.Errorf("storing the verdict: %w", err)
+	}
+	if found != nil {
+		p.Ledger.Commit(changed)
+		roles, err := convert.PlacedRoles(changed.Status.Placement)
+		if err != nil {
+			return fmt.Errorf("reading back the placement: %w", err)
+		}
+		room.now = room.now.With(convert.Uses(roles)...)
+		log.FromContext(ctx).Info("committed a placement", "gang", client.ObjectKeyFromObject(changed), "epoch", changed.Status.Epoch, "domain", changed.Status.Placement.Domain)
+	}
+	report.Events(p.Events, changed, group.Status.Conditions, changed.Status.Conditions)
+	return nil
+}
+
+// place asks for a placement. It is the whole decision about one waiting gang,
+// and a function of the room and the gang.
+func (r *room) place(group *v1alpha1.GangSchedulingGroup) (*placement.Placement, *v1alpha1.GangRefusal) {
+	if group.Spec.QueueName != "" {
+		return nil, refuse(v1alpha1.ReasonQueueUnsupported, "queueName needs the Kueue integration, which this manager does not run: remove queueName to start without quota")
+	}
+	classes, err := convert.RoleClasses(group, r.scene.Profiles)
+	if err != nil {
+		return nil, refuse(v1alpha1.ReasonUnknownClass, err.Error())
+	}
+	request, err := convert.GangRequest(group, classes)
+	if err != nil {
+		return nil, refuse(v1alpha1.ReasonInvalidSpec, err.Error())
+	}
+	verdict := placement.Place(r.now, request)
+	switch {
+	case verdict.Invalid != "":
+		return nil, refuse(v1alpha1.ReasonInvalidSpec, verdict.Invalid)
+	case verdict.Placement != nil:
+		return verdict.Placement, nil
+	case verdict.Proof != placement.Exact:
+		return nil, convert.GangRefusal(v1alpha1.ReasonNoProof, verdict.Refusal)
+	}
+	if best := placement.Place(r.empty, request); best.Refusal != nil && best.Proof == placement.Exact {
+		return nil, convert.GangRefusal(v1alpha1.ReasonUnsatisfiable, best.Refusal)
+	}
+	return nil, convert.GangRefusal(v1alpha1.ReasonWaitingForRoom, verdict.Refusal)
+}
+
+// refuse makes a refusal that is not about slots.
+func refuse(reason, message string) *v1alpha1.GangRefusal {
+	return &v1alpha1.GangRefusal{Reason: reason, Message: convert.Message(message)}
+}

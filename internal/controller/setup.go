@@ -1,0 +1,27 @@
+// Package controller adds every controller to a manager.
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/k8s4ai/k8s4ai/internal/controller/acceleratorclass"
+	"github.com/k8s4ai/k8s4ai/internal/controller/gang"
+	"github.com/k8s4ai/k8s4ai/internal/controller/topology"
+)
+
+// Setup adds every controller to a manager.
+func Setup(ctx context.Context, mgr ctrl.Manager) error {
+	if err := topology.Setup(mgr); err != nil {
+		return fmt.Errorf("adding the topology controller: %w", err)
+	}
+	if err := acceleratorclass.Setup(mgr); err != nil {
+		return fmt.Errorf("adding the acceleratorclass controller: %w", err)
+	}
+	if err := gang.Setup(ctx, mgr); err != nil {
+		return fmt.Errorf("adding the gang controllers: %w", err)
+	}
+	return nil
+}
