@@ -135,6 +135,7 @@ type AcceleratorClassSpec struct {
 // order of the fields; the first that a node offers decides.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.pciIDs) || has(self.deviceSelector) || has(self.nodeLabels)",message="match needs at least one of pciIDs, deviceSelector and nodeLabels: otherwise no device is ever of this class"
+// +kubebuilder:validation:XValidation:rule="!has(self.minMemory) || has(self.pciIDs)",message="minMemory narrows pciIDs and nothing else: add pciIDs, or remove minMemory"
 type AcceleratorMatch struct {
 	// pciIDs are vendor:device in lower-case hexadecimal, such as "10de:2330", as
 	// node agents report them.
@@ -152,6 +153,9 @@ type AcceleratorMatch struct {
 	// products that share a PCI ID. Unset means any.
 	//
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="minMemory must be more than 0: write the least memory of one device, such as 80Gi, or remove it"
 	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
 
 	// deviceSelector is the CEL expression that selects devices of the class in
@@ -196,6 +200,9 @@ type AcceleratorMemory struct {
 	// capacity is the memory of one device, such as "80Gi".
 	//
 	// +required
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="capacity must be more than 0: write the memory of one device, such as 80Gi"
 	Capacity *resource.Quantity `json:"capacity,omitempty"`
 
 	// type is the kind of memory, such as "HBM3".
@@ -237,6 +244,9 @@ type AcceleratorFigure struct {
 	// value is the figure, such as "989" or "1307.4".
 	//
 	// +required
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="value must be more than 0: write the number without a unit, such as 989, or remove the figure when none is known"
 	Value *resource.Quantity `json:"value,omitempty"`
 
 	// source says where the figure comes from. Unset means that sources does.
@@ -311,11 +321,17 @@ type AcceleratorCost struct {
 	// hourly is the price of one device for one hour.
 	//
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="hourly must be more than 0: correct it, or remove it when no price is known"
 	Hourly *resource.Quantity `json:"hourly,omitempty"`
 
 	// spotHourly is the same for interruptible capacity.
 	//
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="spotHourly must be more than 0: correct it, or remove it when no price is known"
 	SpotHourly *resource.Quantity `json:"spotHourly,omitempty"`
 
 	// provider is who asks the price, such as "DigitalOcean".
@@ -482,8 +498,8 @@ type OutlierDevice struct {
 // +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.devices.free`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a node label: use at most 63 lower-case letters, digits and dashes"
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.fallback) || !self.spec.fallback.exists(f, f == self.metadata.name)",message="a class cannot be its own fallback: remove its name from fallback"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a node label: use at most 63 lower-case letters, digits and dashes",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.fallback) || !self.spec.fallback.exists(f, f == self.metadata.name)",message="a class cannot be its own fallback: remove its name from fallback",fieldPath=".spec.fallback"
 type AcceleratorClass struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -14,6 +14,7 @@ import (
 // +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.groups.all(g, !has(g.roleNames) || g.roleNames.all(n, self.roles.exists(r, r.name == n)))",message="groups[].roleNames must name roles of this gang: correct the name or add the role"
 // +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.roles.all(r, self.groups.filter(g, has(g.roleNames) && g.roleNames.exists(n, n == r.name)).size() <= 1)",message="a role belongs to at most one group: remove its name from all groups but one"
 // +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.groups.all(g, !has(g.parentName) || self.groups.exists(p, p.name == g.parentName))",message="groups[].parentName must name another group of this gang: correct it, or remove it to hang the group below the gang itself"
+// +kubebuilder:validation:XValidation:rule="!has(self.groups) || self.groups.all(g, !has(g.parentName) || g.parentName == g.name || self.groups.all(p, p.name != g.parentName || !has(p.parentName) || p.parentName == p.name || self.groups.all(q, q.name != p.parentName || !has(q.parentName))))",message="groups nest at most three deep below the gang and never in a circle: name a group further out in parentName, or remove parentName"
 type GangSchedulingGroupSpec struct {
 	// roles are the kinds of Pods of the gang. Ranks follow their order.
 	//
@@ -105,6 +106,8 @@ type LocalObjectRef struct {
 // GangRole is a number of Pods of one template.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.minReplicas) || self.minReplicas <= self.replicas",message="minReplicas must not exceed replicas: lower minReplicas or raise replicas"
+// +kubebuilder:validation:XValidation:rule="has(self.template.spec) && self.template.spec.containers.size() > 0",message="template needs a container: write what the Pod runs in template.spec.containers"
+// +kubebuilder:validation:XValidation:rule="!has(self.template.spec) || !has(self.template.spec.nodeName)",message="the nodes are chosen for the gang: remove nodeName from template.spec, and narrow them with nodeSelector or node affinity"
 type GangRole struct {
 	// name identifies the role; it is a part of Pod names.
 	//
@@ -154,7 +157,7 @@ type GangRole struct {
 
 // AcceleratorRequest asks for accelerators by name or by capability.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.className) != has(self.capabilities)",message="set exactly one of className and capabilities"
+// +kubebuilder:validation:XValidation:rule="has(self.className) != has(self.capabilities)",message="set exactly one of className and capabilities: remove the other, or remove accelerator when any node will do"
 type AcceleratorRequest struct {
 	// className is an AcceleratorClass. The classes in its fallback may stand in.
 	//
@@ -179,6 +182,9 @@ type AcceleratorCapabilities struct {
 	// minMemory is the memory of one device.
 	//
 	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="minMemory must be more than 0: write the least memory of one device, such as 80Gi, or remove it"
 	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
 
 	// features must all be offered, such as "FP8".
@@ -211,6 +217,9 @@ type MinFigure struct {
 	// value is the least one, such as "900".
 	//
 	// +required
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="value must be more than 0: write the least throughput of one device, such as 900"
 	Value *resource.Quantity `json:"value,omitempty"`
 }
 
@@ -231,7 +240,7 @@ const (
 
 // GangTopology says where a set of Pods sits.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.preferred) >= ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.required)",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || self.preferred == self.required || self.preferred == 'Node' || self.required == 'Fabric' || (self.required == 'Block' && self.preferred != 'Fabric') || (self.required == 'Leaf' && self.preferred == 'NVLinkDomain')",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
 type GangTopology struct {
 	// required is the level of the one domain that must hold all Pods. Unset
 	// means none.
@@ -254,7 +263,7 @@ type GangTopology struct {
 // GangGroup is a part of a gang that sits closer together than the whole.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.parentName) || self.parentName != self.name",message="a group cannot be its own parent: name another group in parentName or remove it"
-// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.preferred) >= ['Fabric','Block','Leaf','NVLinkDomain','Node'].indexOf(self.required)",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
+// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.preferred) || self.preferred == self.required || self.preferred == 'Node' || self.required == 'Fabric' || (self.required == 'Block' && self.preferred != 'Fabric') || (self.required == 'Leaf' && self.preferred == 'NVLinkDomain')",message="preferred must not be wider than required: choose a narrower preferred level (Fabric > Block > Leaf > NVLinkDomain > Node) or remove it"
 type GangGroup struct {
 	// name identifies the group.
 	//
@@ -702,7 +711,8 @@ type GangBackoff struct {
 // +kubebuilder:printcolumn:name="Refusal",type=string,JSONPath=`.status.refusal.message`,priority=1
 // +kubebuilder:printcolumn:name="Epoch",type=integer,JSONPath=`.status.epoch`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a Service and a part of Pod host names: use at most 40 lower-case letters, digits and dashes, beginning with a letter"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a Service and a part of Pod host names: use at most 40 lower-case letters, digits and dashes, beginning with a letter",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && self.status.epoch >= oldSelf.status.epoch)",message="status.epoch never shrinks: read the gang again and count on from its epoch",fieldPath=".status.epoch"
 type GangSchedulingGroup struct {
 	metav1.TypeMeta `json:",inline"`
 

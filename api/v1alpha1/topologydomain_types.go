@@ -20,7 +20,7 @@ const (
 
 // TopologyDomainSpec places one vertex in the fabric tree.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.nodeName) == (self.level == 'Node')",message="nodeName must be set if and only if level is Node: write the name of the Node, or choose a wider level"
+// +kubebuilder:validation:XValidation:rule="has(self.nodeName) == (self.level == 'Node')",message="nodeName is for level Node, and required there: write the name of the Node, or list the nodes of a wider domain in members.nodeNames"
 // +kubebuilder:validation:XValidation:rule="!has(self.members) || self.level != 'Node'",message="members is for levels Fabric to NVLinkDomain: a Node vertex names its machine in nodeName"
 // +kubebuilder:validation:XValidation:rule="!has(self.parentName) || self.level != 'Fabric'",message="a Fabric is the outermost level: remove parentName, or choose a narrower level"
 // +kubebuilder:validation:XValidation:rule="self.level == oldSelf.level",message="level is immutable: delete the TopologyDomain and create it with the other level"
@@ -606,7 +606,7 @@ type PCIeRelation struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Healthy",type=string,JSONPath=`.status.conditions[?(@.type=="Healthy")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="!has(self.spec.parentName) || self.spec.parentName != self.metadata.name",message="a TopologyDomain cannot be its own parent: write the name of a wider domain in parentName"
+// +kubebuilder:validation:XValidation:rule="!has(self.spec.parentName) || self.spec.parentName != self.metadata.name",message="a TopologyDomain cannot be its own parent: write the name of a wider domain in parentName",fieldPath=".spec.parentName"
 type TopologyDomain struct {
 	metav1.TypeMeta `json:",inline"`
 

@@ -41,7 +41,7 @@ type Fleet struct {
 	// Provider is gke, doks or none.
 	Provider Provider `json:"provider"`
 	// Fabric is the RDMA network. Unset when no shape has network ports.
-	Fabric Fabric `json:"fabric,omitempty"`
+	Fabric Fabric `json:"fabric,omitzero"`
 	// Pools are the machines, in the order in which blocks get their letters.
 	Pools []Pool `json:"pools"`
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
@@ -120,29 +121,23 @@ func TestProviderStyles(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			for _, node := range mustLoad(t, name).Nodes() {
-				if node.Name != tc.node {
-					continue
+			node := mustNode(t, name, tc.node)
+			for key, want := range tc.labels {
+				if got := node.Labels[key]; got != want {
+					t.Errorf("label %s is %q, want %q", key, got, want)
 				}
-				for key, want := range tc.labels {
-					if got := node.Labels[key]; got != want {
-						t.Errorf("label %s is %q, want %q", key, got, want)
-					}
-				}
-				for _, key := range tc.absent {
-					if value, found := node.Labels[key]; found {
-						t.Errorf("label %s is %q, want it absent", key, value)
-					}
-				}
-				if _, got := node.Status.Allocatable["rdma/fabric7"]; got != tc.rdma {
-					t.Errorf("rdma/fabric7 allocatable: %v, want %v", got, tc.rdma)
-				}
-				if got := len(node.Spec.Taints) > 0; got != tc.tainted {
-					t.Errorf("taints are %v", node.Spec.Taints)
-				}
-				return
 			}
-			t.Fatalf("no node %s", tc.node)
+			for _, key := range tc.absent {
+				if value, found := node.Labels[key]; found {
+					t.Errorf("label %s is %q, want it absent", key, value)
+				}
+			}
+			if _, got := node.Status.Allocatable["rdma/fabric7"]; got != tc.rdma {
+				t.Errorf("rdma/fabric7 allocatable: %v, want %v", got, tc.rdma)
+			}
+			if got := len(node.Spec.Taints) > 0; got != tc.tainted {
+				t.Errorf("taints are %v", node.Spec.Taints)
+			}
 		})
 	}
 }
@@ -342,4 +337,15 @@ func mustLoad(t *testing.T, name string) *Fleet {
 		t.Fatal(err)
 	}
 	return f
+}
+
+func mustNode(t *testing.T, fleet, name string) corev1.Node {
+	t.Helper()
+	for _, node := range mustLoad(t, fleet).Nodes() {
+		if node.Name == name {
+			return node
+		}
+	}
+	t.Fatalf("fleet %s has no node %s", fleet, name)
+	return corev1.Node{}
 }

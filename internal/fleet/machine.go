@@ -90,7 +90,7 @@ func letters(n int) string {
 
 // uuid returns the same UUID for the same words, in any run.
 func uuid(words ...any) string {
-	sum := sha256.Sum256([]byte(fmt.Sprintln(words...)))
+	sum := sha256.Sum256(fmt.Appendln(nil, words...))
 	sum[6] = sum[6]&0x0f | 0x80 // version 8: made by the application's own rule
 	sum[8] = sum[8]&0x3f | 0x80
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
@@ -101,7 +101,7 @@ func GPUUUID(node string, index int) string { return "GPU-" + uuid(node, "gpu", 
 
 // NICGUID returns the node GUID of a network port of a node.
 func NICGUID(node string, index int) string {
-	sum := sha256.Sum256([]byte(fmt.Sprintln(node, "nic", index)))
+	sum := sha256.Sum256(fmt.Appendln(nil, node, "nic", index))
 	guid := binary.BigEndian.Uint64(sum[:8])
 	return fmt.Sprintf("%04x:%04x:%04x:%04x", guid>>48&0xffff, guid>>32&0xffff, guid>>16&0xffff, guid&0xffff)
 }

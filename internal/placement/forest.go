@@ -42,7 +42,7 @@ func newForest(domains []topology.Vertex, nodes []Node) *forest {
 		below[n.Domain] = append(below[n.Domain], vertex{name: n.Name, level: topology.Node, node: i})
 	}
 	for _, siblings := range below {
-		slices.SortStableFunc(siblings, func(a, b vertex) int { return compareNatural(a.name, b.name) })
+		slices.SortStableFunc(siblings, func(a, b vertex) int { return topology.CompareNatural(a.name, b.name) })
 	}
 	f := &forest{
 		vertices: make([]vertex, 0, 1+len(domains)+len(nodes)),

@@ -65,7 +65,7 @@ func NewSnapshot(domains []topology.Vertex, nodes []Node) (*Snapshot, error) {
 		return nil, err
 	}
 	domains, nodes = slices.Clone(domains), slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b Node) int { return compareNatural(a.Name, b.Name) })
+	slices.SortFunc(nodes, func(a, b Node) int { return topology.CompareNatural(a.Name, b.Name) })
 	names := map[string]bool{podsResource: true}
 	for i, n := range nodes {
 		if err := checkNode(n, levels); err != nil {
@@ -148,7 +148,7 @@ func (s *Snapshot) roomOn(n *Node) []int64 {
 
 // nodeIndex finds a node by name.
 func (s *Snapshot) nodeIndex(name string) (int, bool) {
-	return sort.Find(len(s.nodes), func(i int) int { return compareNatural(name, s.nodes[i].Name) })
+	return sort.Find(len(s.nodes), func(i int) int { return topology.CompareNatural(name, s.nodes[i].Name) })
 }
 
 // checkNode returns an error when the node breaks the rules of NewSnapshot.

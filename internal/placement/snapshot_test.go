@@ -83,21 +83,3 @@ func TestNewSnapshotLeavesItsInput(t *testing.T) {
 		t.Errorf("NewSnapshot() changes its input (-before +after):\n%s", diff)
 	}
 }
-
-func TestNamesCompareNaturally(t *testing.T) {
-	sorted := []string{"", "01", "1", "2", "10", "a", "a-1", "a-2", "a-02-x", "a-10", "a1", "a1b", "a9999999999999999999998", "a9999999999999999999999", "b"}
-	for i, a := range sorted {
-		for j, b := range sorted {
-			want := 0
-			switch {
-			case i < j:
-				want = -1
-			case i > j:
-				want = 1
-			}
-			if got := compareNatural(a, b); got != want {
-				t.Errorf("compareNatural(%q, %q) = %d, want %d", a, b, got, want)
-			}
-		}
-	}
-}

@@ -115,7 +115,7 @@ func (c *Cluster) isServed(ctx context.Context, crd client.Object) (bool, error)
 			if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) {
 				return false, err
 			}
-			return false, nil //nolint:nilerr // not served yet is what is being waited for
+			return false, nil // not served yet is what is being waited for
 		}
 	}
 	return true, nil

@@ -80,7 +80,7 @@ func RepositoryCRDs() string {
 	if err != nil {
 		return ""
 	}
-	dir := filepath.Join(root, "config", "crd")
+	dir := filepath.Join(root, "config", "crd", "bases")
 	if files, err := filepath.Glob(filepath.Join(dir, "*.yaml")); err != nil || len(files) == 0 {
 		return ""
 	}

@@ -246,7 +246,7 @@ func (c *Cluster) waitReady(ctx context.Context, procs ...*process) error {
 		}
 		response, err := httpClient.Do(request)
 		if err != nil {
-			return false, nil //nolint:nilerr // not listening yet is what is being waited for
+			return false, nil // not listening yet is what is being waited for
 		}
 		defer response.Body.Close()
 		return response.StatusCode == http.StatusOK, nil

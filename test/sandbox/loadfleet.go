@@ -29,7 +29,8 @@ const (
 
 // LoadFleet creates the fleet's nodes, its declared TopologyDomains and the
 // reports that node agents would write, and returns when every node is Ready.
-// The TopologyDomain CRD must be installed.
+// The TopologyDomain CRD must be installed. Thousands of nodes belong in
+// Options.Fleet, which also slows their heartbeats down.
 func (c *Cluster) LoadFleet(ctx context.Context, f *fleet.Fleet) error {
 	begin := time.Now()
 	wait, err := c.createNodes(ctx, f)

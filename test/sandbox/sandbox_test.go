@@ -85,7 +85,8 @@ func TestMissingBinaries(t *testing.T) {
 // Tier 2: a fleet is Ready, its pods run, end when told to and go when deleted,
 // and a node fails and comes back.
 func TestFleet(t *testing.T) {
-	f, err := fleet.Parse([]byte("{name: small, provider: none, fabric: {name: f, linkLayer: InfiniBand}, pools: [{name: hgx, shape: HGX-H100x8, blocks: 1, leaves: 2, nodes: 2, nicGbps: 400}, {name: cpu, shape: CPU, nodes: 1}]}"))
+	f, err := fleet.Parse([]byte(`{name: small, provider: none, fabric: {name: f, linkLayer: InfiniBand}, pools: [
+		{name: hgx, shape: HGX-H100x8, blocks: 1, leaves: 2, nodes: 2, nicGbps: 400}, {name: cpu, shape: CPU, nodes: 1}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,48 +99,46 @@ func TestFleet(t *testing.T) {
 	if got, want := len(domains.Items), 1+1+2+4; got != want {
 		t.Errorf("got %d TopologyDomains, want %d: fabric, block, leaves, reports", got, want)
 	}
-
-	pods := map[corev1.PodPhase]*corev1.Pod{
-		corev1.PodRunning:   podOn("hgx-a-0-00", nil),
-		corev1.PodSucceeded: podOn("hgx-a-0-01", map[string]string{AnnotationRunFor: "2s"}),
-		corev1.PodFailed:    podOn("hgx-a-1-00", map[string]string{AnnotationFailAfter: "1s", AnnotationRunFor: "1ms"}),
-	}
-	for phase, pod := range pods {
-		pod.Finalizers = []string{"sandbox.k8s4ai.io/test"}
-		if err := c.Client.Create(t.Context(), pod); err != nil {
-			t.Fatal(err)
+	t.Run("run-for", func(t *testing.T) {
+		pod := createPod(t, c, "hgx-a-0-01", map[string]string{AnnotationRunFor: "2s"})
+		ended := waitPhase(t, c, pod, corev1.PodSucceeded)
+		state := ended.Status.ContainerStatuses[0].State
+		if state.Running != nil || state.Terminated.FinishedAt.Sub(ended.Status.StartTime.Time) < time.Second {
+			t.Errorf("the pod started at %s, its container is %+v", ended.Status.StartTime, state)
 		}
-		eventually(t, "pod to be "+string(phase), func() bool { return readPod(t, c, pod).Status.Phase == phase })
-	}
-	ended := readPod(t, c, pods[corev1.PodSucceeded])
-	terminated := ended.Status.ContainerStatuses[0].State.Terminated
-	if ran := terminated.FinishedAt.Sub(ended.Status.StartTime.Time); ran < time.Second || ended.Status.ContainerStatuses[0].State.Running != nil {
-		t.Errorf("the pod with run-for 2s ran for %s, state %+v", ran, ended.Status.ContainerStatuses[0].State)
-	}
-	if failed := readPod(t, c, pods[corev1.PodFailed]); failed.Status.ContainerStatuses[0].State.Terminated.ExitCode != 1 {
-		t.Errorf("the pod with fail-after ended with %+v", failed.Status.ContainerStatuses[0].State)
-	}
+	})
+	t.Run("fail-after wins over run-for", func(t *testing.T) {
+		pod := createPod(t, c, "hgx-a-1-00", map[string]string{AnnotationFailAfter: "1s", AnnotationRunFor: "1ms"})
+		failed := waitPhase(t, c, pod, corev1.PodFailed)
+		if state := failed.Status.ContainerStatuses[0].State; state.Terminated.ExitCode != 1 {
+			t.Errorf("the container is %+v, want exit code 1", state)
+		}
+	})
+	t.Run("a deleted pod ends, and goes without its finalizers", func(t *testing.T) { deletePod(t, c) })
+	t.Run("a node fails and comes back", func(t *testing.T) {
+		annotateNode(t, c, `{"metadata":{"annotations":{"sandbox.k8s4ai.io/not-ready":"true"}}}`)
+		eventually(t, "node to be NotReady", func() bool { return !readyNode(t, c) })
+		annotateNode(t, c, `{"metadata":{"annotations":{"sandbox.k8s4ai.io/not-ready":null}}}`)
+		eventually(t, "node to be Ready again", func() bool { return readyNode(t, c) })
+	})
+}
 
-	running := pods[corev1.PodRunning]
-	if err := c.Client.Delete(t.Context(), running); err != nil {
+func deletePod(t *testing.T, c *Cluster) {
+	pod := waitPhase(t, c, createPod(t, c, gpuNode, nil), corev1.PodRunning)
+	pod.Finalizers = []string{"sandbox.k8s4ai.io/test"}
+	if err := c.Client.Update(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "deleted pod to be Failed and kept by its finalizer", func() bool {
-		return readPod(t, c, running).Status.Phase == corev1.PodFailed
-	})
-	withFinalizer := readPod(t, c, running)
-	withFinalizer.Finalizers = nil
-	if err := c.Client.Update(t.Context(), withFinalizer); err != nil {
+	if err := c.Client.Delete(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	pod = waitPhase(t, c, pod, corev1.PodFailed)
+	if err := c.Client.Patch(t.Context(), pod, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "deleted pod to go", func() bool {
-		return apierrors.IsNotFound(c.Client.Get(t.Context(), client.ObjectKeyFromObject(running), &corev1.Pod{}))
+		return apierrors.IsNotFound(c.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), &corev1.Pod{}))
 	})
-
-	annotateNode(t, c, `{"metadata":{"annotations":{"sandbox.k8s4ai.io/not-ready":"true"}}}`)
-	eventually(t, "node to be NotReady", func() bool { return !readyNode(t, c) })
-	annotateNode(t, c, `{"metadata":{"annotations":{"sandbox.k8s4ai.io/not-ready":null}}}`)
-	eventually(t, "node to be Ready again", func() bool { return readyNode(t, c) })
 }
 
 // BenchmarkLoadFleet reports how long 512 nodes with their reports take.
@@ -173,12 +172,24 @@ func readyNode(t *testing.T, c *Cluster) bool {
 	return isUsable(node)
 }
 
-func readPod(t *testing.T, c *Cluster, pod *corev1.Pod) *corev1.Pod {
+func createPod(t *testing.T, c *Cluster, node string, annotations map[string]string) *corev1.Pod {
 	t.Helper()
-	found := &corev1.Pod{}
-	if err := c.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), found); err != nil {
+	pod := podOn(node, annotations)
+	if err := c.Client.Create(t.Context(), pod); err != nil {
 		t.Fatal(err)
 	}
+	return pod
+}
+
+func waitPhase(t *testing.T, c *Cluster, pod *corev1.Pod, phase corev1.PodPhase) *corev1.Pod {
+	t.Helper()
+	found := &corev1.Pod{}
+	eventually(t, "pod to be "+string(phase), func() bool {
+		if err := c.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), found); err != nil {
+			t.Fatal(err)
+		}
+		return found.Status.Phase == phase
+	})
 	return found
 }
 
@@ -217,5 +228,5 @@ func eventually(t *testing.T, what string, holds func() bool) {
 
 func topologyCRD(t testing.TB) string {
 	t.Helper()
-	return filepath.Join("..", "..", "config", "crd", "k8s4ai.io_topologydomains.yaml")
+	return filepath.Join("..", "..", "config", "crd", "bases", "k8s4ai.io_topologydomains.yaml")
 }

@@ -29,7 +29,7 @@ Flags of up:
   --fleet NAME|FILE      load this fleet: a ready-made name, or a YAML file
   --kubeconfig PATH      also write the kubeconfig here; removed at the end
   --crds PATHS           CRD files or directories, comma-separated
-                         (default: config/crd of this repository, where there is one)
+                         (default: config/crd/bases of this repository, where there is one)
   --control-plane-only   no controller manager, scheduler or nodes
   --dir PATH             keep the component logs in PATH/logs
 

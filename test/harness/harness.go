@@ -1,0 +1,143 @@
+// Package harness runs the real manager against a sandbox: the way in which the
+// demo and the end-to-end tests see the product.
+//
+// The manager runs as its own process with the ServiceAccount, and so the
+// permissions, of config/default.
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/k8s4ai/k8s4ai/internal/fleet"
+	"github.com/k8s4ai/k8s4ai/test/sandbox"
+)
+
+// Env is a sandbox with the product installed.
+type Env struct {
+	*sandbox.Cluster
+	// Root is the repository.
+	Root string
+
+	bin               string
+	managerKubeconfig string
+	manager           *sandbox.Process
+	runs              int
+}
+
+// Start starts tier 2 with a ready-made fleet and installs config/default. The
+// manager is not started yet.
+func Start(ctx context.Context, fleetName string, logf func(format string, args ...any)) (*Env, error) {
+	bin, err := sandbox.FindBin()
+	if err != nil {
+		return nil, err
+	}
+	described, err := fleet.Load(fleetName)
+	if err != nil {
+		return nil, fmt.Errorf("loading the fleet: %w", err)
+	}
+	root := filepath.Dir(bin)
+	crds := filepath.Join(root, "config", "crd", "bases")
+	cluster, err := sandbox.Start(ctx, sandbox.Options{BinDir: bin, Fleet: described, CRDs: []string{crds}, Logf: logf})
+	if err != nil {
+		return nil, fmt.Errorf("starting the sandbox: %w", err)
+	}
+	e := &Env{Cluster: cluster, Root: root, bin: bin}
+	if err := e.install(ctx); err != nil {
+		return nil, errors.Join(err, cluster.Stop())
+	}
+	return e, nil
+}
+
+// install applies config/default, as a person would. Simulated nodes cannot run
+// its Deployment, so that is scaled down, and the manager runs beside the cluster.
+func (e *Env) install(ctx context.Context) error {
+	if out, err := e.Kubectl(ctx, "apply", "-k", filepath.Join(e.Root, "config", "default")); err != nil {
+		return fmt.Errorf("installing config/default: %w: %s", err, out)
+	}
+	if out, err := e.Kubectl(ctx, "-n", "k8s4ai-system", "scale", "deployment", "k8s4ai-manager", "--replicas=0"); err != nil {
+		return fmt.Errorf("scaling the deployment down: %w: %s", err, out)
+	}
+	clients, err := kubernetes.NewForConfig(e.RESTConfig)
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	token, err := clients.CoreV1().ServiceAccounts("k8s4ai-system").CreateToken(ctx, "k8s4ai-manager",
+		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{ExpirationSeconds: ptr.To[int64](24 * 3600)}}, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("asking for the manager's token: %w", err)
+	}
+	e.managerKubeconfig = filepath.Join(e.Dir, "manager.kubeconfig")
+	config := clientcmdapi.NewConfig()
+	config.Clusters["sandbox"] = &clientcmdapi.Cluster{Server: e.RESTConfig.Host, CertificateAuthorityData: e.RESTConfig.CAData}
+	config.AuthInfos["manager"] = &clientcmdapi.AuthInfo{Token: token.Status.Token}
+	config.Contexts["sandbox"] = &clientcmdapi.Context{Cluster: "sandbox", AuthInfo: "manager"}
+	config.CurrentContext = "sandbox"
+	if err := clientcmd.WriteToFile(*config, e.managerKubeconfig); err != nil {
+		return fmt.Errorf("writing the manager's kubeconfig: %w", err)
+	}
+	return nil
+}
+
+// Kubectl runs kubectl as the cluster's administrator and returns its output.
+func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl"), append([]string{"--kubeconfig", e.Kubeconfig}, args...)...)
+	out, err := command.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// StartManager starts the manager. It competes for the leader lease; a lease of
+// three seconds lets a new process take over soon after a kill.
+func (e *Env) StartManager() error {
+	e.runs++
+	process, err := e.Run(fmt.Sprintf("manager-%d", e.runs), filepath.Join(e.bin, "manager"),
+		"--kubeconfig", e.managerKubeconfig, "--leader-election-namespace", "k8s4ai-system",
+		"--leader-election-lease-duration", "3s", "--metrics-bind-address", "0", "--health-probe-bind-address", "0")
+	if err != nil {
+		return fmt.Errorf("starting the manager (`make build` makes it): %w", err)
+	}
+	e.manager = process
+	return nil
+}
+
+// KillManager ends the manager with SIGKILL, and returns when it is gone.
+func (e *Env) KillManager() {
+	e.manager.Kill()
+}
+
+// Wait calls check until it returns nil, and returns its last error after limit.
+func Wait(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
+	deadline, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := check(deadline)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-deadline.Done():
+			return fmt.Errorf("not within %s: %w", limit, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// NewNamespace makes a namespace.
+func (e *Env) NewNamespace(ctx context.Context, name string) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	return client.IgnoreAlreadyExists(e.Client.Create(ctx, namespace))
+}
