@@ -191,6 +191,7 @@ type NodeLabelMatch struct {
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=0
 	// +kubebuilder:validation:items:MaxLength=63
 	Values []string `json:"values,omitempty"`
 }
@@ -498,7 +499,7 @@ type OutlierDevice struct {
 // +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.devices.free`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a node label: use at most 63 lower-case letters, digits and dashes",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 63 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a node label: use at most 63 lower-case letters, digits and dashes",fieldPath=".metadata"
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.fallback) || !self.spec.fallback.exists(f, f == self.metadata.name)",message="a class cannot be its own fallback: remove its name from fallback",fieldPath=".spec.fallback"
 type AcceleratorClass struct {
 	metav1.TypeMeta `json:",inline"`

@@ -684,6 +684,13 @@ type GangBackoff struct {
 	// +kubebuilder:validation:Minimum=1
 	Failures int32 `json:"failures,omitempty"`
 
+	// generation is the metadata.generation that failed. A changed spec does not
+	// wait.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
+
 	// notBefore is the earliest time of the next placement.
 	//
 	// +required
@@ -711,7 +718,7 @@ type GangBackoff struct {
 // +kubebuilder:printcolumn:name="Refusal",type=string,JSONPath=`.status.refusal.message`,priority=1
 // +kubebuilder:printcolumn:name="Epoch",type=integer,JSONPath=`.status.epoch`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a Service and a part of Pod host names: use at most 40 lower-case letters, digits and dashes, beginning with a letter",fieldPath=".metadata.name"
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 40 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="the name becomes a Service and a part of Pod host names: use at most 40 lower-case letters, digits and dashes, beginning with a letter",fieldPath=".metadata"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.epoch) || (has(self.status) && has(self.status.epoch) && self.status.epoch >= oldSelf.status.epoch)",message="status.epoch never shrinks: read the gang again and count on from its epoch",fieldPath=".status.epoch"
 type GangSchedulingGroup struct {
 	metav1.TypeMeta `json:",inline"`

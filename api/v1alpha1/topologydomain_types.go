@@ -190,6 +190,7 @@ type DomainClass struct {
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=128
 	UUIDs []string `json:"uuids,omitempty"`
 }
@@ -404,6 +405,7 @@ type Accelerator struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=32
 	MIGProfiles []string `json:"migProfiles,omitempty"`
 }

@@ -55,7 +55,7 @@ func parse() options {
 	flag.IntVar(&o.burst, "kube-api-burst", 1000, "calls to the API server at once")
 	o.log.BindFlags(flag.CommandLine)
 	flag.Usage = func() {
-		fmt.Fprint(flag.CommandLine.Output(), usage)
+		_, _ = fmt.Fprint(flag.CommandLine.Output(), usage)
 		flag.PrintDefaults()
 	}
 	flag.Parse()

@@ -6,10 +6,12 @@ import (
 	"fmt"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/k8s4ai/k8s4ai/internal/controller/acceleratorclass"
 	"github.com/k8s4ai/k8s4ai/internal/controller/gang"
 	"github.com/k8s4ai/k8s4ai/internal/controller/topology"
+	"github.com/k8s4ai/k8s4ai/internal/metrics"
 )
 
 // Setup adds every controller to a manager.
@@ -22,6 +24,9 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 	}
 	if err := gang.Setup(ctx, mgr); err != nil {
 		return fmt.Errorf("adding the gang controllers: %w", err)
+	}
+	if err := metrics.Register(ctrlmetrics.Registry, mgr.GetCache()); err != nil {
+		return fmt.Errorf("registering metrics: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package convert
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -154,15 +155,18 @@ func explain(demand capability.Demand, why capability.Refusal) string {
 			case lack.Unknown:
 				lacks = append(lacks, lack.Need+" is unknown")
 			case lack.Wants > 0:
-				lacks = append(lacks, fmt.Sprintf("%s is %g, wanted %g", lack.Need, lack.Has, lack.Wants))
+				lacks = append(lacks, fmt.Sprintf("%s is %s, wanted %s", lack.Need, number(lack.Has), number(lack.Wants)))
 			default:
 				lacks = append(lacks, "lacks "+lack.Need)
 			}
 		}
 		parts = append(parts, short.Class+" ("+strings.Join(lacks, ", ")+")")
 	}
-	return "no AcceleratorClass offers these capabilities, nearest: " + strings.Join(parts, "; ")
+	return "no AcceleratorClass offers these capabilities, ask for less or create one that does; nearest: " + strings.Join(parts, "; ")
 }
+
+// number writes a figure without an exponent.
+func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // NodeFacts is what is known of a node's accelerators: what its agent reports,
 // and its labels.

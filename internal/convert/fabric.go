@@ -83,6 +83,8 @@ type fabricBuilder struct {
 	order    []string
 	// vertexOf are the TopologyDomains of level Node, by node.
 	vertexOf map[string][]string
+	// memberOf is the inverse of the members of declared, made when it is asked for.
+	memberOf map[string][]string
 	in       topology.Input
 	out      Fabric
 }
@@ -111,8 +113,12 @@ func (b *fabricBuilder) declare(domain *v1alpha1.TopologyDomain, nodes []corev1.
 		b.find(domain.Name, true, v1alpha1.ReasonInvalidSelector, "members.nodeSelector: %v", err)
 		return
 	}
+	named := make(map[string]bool, len(members.NodeNames))
+	for _, name := range members.NodeNames {
+		named[name] = true
+	}
 	for i := range nodes {
-		if selector.Matches(labels.Set(nodes[i].Labels)) && !slices.Contains(members.NodeNames, nodes[i].Name) {
+		if selector.Matches(labels.Set(nodes[i].Labels)) && !named[nodes[i].Name] {
 			out.Members = append(out.Members, nodes[i].Name)
 		}
 	}
@@ -179,8 +185,8 @@ func (b *fabricBuilder) spread(problems []topology.Problem) {
 			for _, name := range b.vertexOf[p.Node] {
 				concerned[name] = true
 			}
-			for _, name := range b.order {
-				if p.Kind == topology.DoublyParented && slices.Contains(b.declared[name].Members, p.Node) {
+			if p.Kind == topology.DoublyParented || p.Kind == topology.Disagreement {
+				for _, name := range b.declaredIn(p.Node) {
 					concerned[name] = true
 				}
 			}
@@ -189,6 +195,19 @@ func (b *fabricBuilder) spread(problems []topology.Problem) {
 			b.find(name, stalls, reason, "%s", p.String())
 		}
 	}
+}
+
+// declaredIn lists the declared domains that name a node as a direct member.
+func (b *fabricBuilder) declaredIn(node string) []string {
+	if b.memberOf == nil {
+		b.memberOf = map[string][]string{}
+		for _, name := range b.order {
+			for _, member := range b.declared[name].Members {
+				b.memberOf[member] = append(b.memberOf[member], name)
+			}
+		}
+	}
+	return b.memberOf[node]
 }
 
 func sortedNames(set map[string]bool) []string {
@@ -217,7 +236,7 @@ func reasonOf(kind topology.ProblemKind) (reason string, stalls bool) {
 		return v1alpha1.ReasonParentNotFound, true
 	case topology.ParentNotWider:
 		return v1alpha1.ReasonParentNotWider, true
-	case topology.ParentLeftOut:
+	case topology.ParentLeftOut, topology.DomainLeftOut:
 		return v1alpha1.ReasonParentNotAccepted, true
 	case topology.DoublyParented:
 		return v1alpha1.ReasonNodeClaimedTwice, true
@@ -229,8 +248,10 @@ func reasonOf(kind topology.ProblemKind) (reason string, stalls bool) {
 		return v1alpha1.ReasonSpansDomains, false
 	case topology.NameOfNode:
 		return v1alpha1.ReasonNameOfNode, true
-	case topology.DomainLeftOut, topology.FabricUnhealthy, topology.NameTooLong, topology.ValueTooLong, topology.InvalidValue:
+	case topology.FabricUnhealthy, topology.NameTooLong, topology.ValueTooLong, topology.InvalidValue:
 		return v1alpha1.ReasonDisagreement, false
+	case topology.InvalidDomain, topology.DuplicateDomain, topology.UnknownDomain, topology.DuplicateNode,
+		topology.TooMany, topology.DuplicateDevice, topology.UnknownDevice, topology.OutOfRange:
 	}
 	return v1alpha1.ReasonInvalidDomain, true
 }

@@ -29,6 +29,9 @@ func GangRequest(group *v1alpha1.GangSchedulingGroup, classes map[string][]strin
 	}
 	for i := range group.Spec.Groups {
 		g := &group.Spec.Groups[i]
+		if g.ParentName != "" && !slices.ContainsFunc(group.Spec.Groups, func(p v1alpha1.GangGroup) bool { return p.Name == g.ParentName }) {
+			return placement.Request{}, fmt.Errorf("groups[%s].parentName: there is no group %q: correct the name, or remove parentName", g.Name, g.ParentName)
+		}
 		tree.children[g.ParentName] = append(tree.children[g.ParentName], g)
 		for _, name := range g.RoleNames {
 			if tree.roles[name] == nil {
@@ -99,22 +102,22 @@ func (t *groupTree) groups(parent string, copies int, depth int) ([]placement.Gr
 }
 
 func (t *groupTree) group(g *v1alpha1.GangGroup, parentCopies, depth int) (placement.Group, error) {
-	slices, err := t.slices(g, parentCopies)
+	copies, err := t.slices(g, parentCopies)
 	if err != nil {
 		return placement.Group{}, err
 	}
 	out := placement.Group{
-		Name: g.Name, Copies: slices, MinCopies: t.minSlices(g, slices, parentCopies),
+		Name: g.Name, Copies: copies, MinCopies: t.minSlices(g, copies, parentCopies),
 		Required: level(g.Required), Preferred: level(g.Preferred), Pattern: placement.Pattern(g.Pattern),
 	}
 	for _, name := range g.RoleNames {
-		role, err := t.role(t.roles[name], parentCopies*slices)
+		role, err := t.role(t.roles[name], parentCopies*copies)
 		if err != nil {
 			return out, err
 		}
 		out.Roles = append(out.Roles, role)
 	}
-	out.Groups, err = t.groups(g.Name, parentCopies*slices, depth+1)
+	out.Groups, err = t.groups(g.Name, parentCopies*copies, depth+1)
 	if err == nil && len(out.Roles) == 0 && len(out.Groups) == 0 {
 		err = fmt.Errorf("groups[%s]: has no pods: list its roles in roleNames, or remove it", g.Name)
 	}
@@ -126,7 +129,10 @@ func (t *groupTree) slices(g *v1alpha1.GangGroup, parentCopies int) (int, error)
 	if g.SliceSize == 0 {
 		return 1, nil
 	}
-	pods := t.pods(g, 1)
+	pods := 0
+	for _, role := range t.rolesOf(g, 1) {
+		pods += int(role.Replicas)
+	}
 	perParent := pods / parentCopies
 	if pods == 0 || pods%parentCopies != 0 || perParent%int(g.SliceSize) != 0 {
 		return 0, fmt.Errorf("groups[%s].sliceSize: %d does not divide its %d pods into equal slices: change sliceSize or replicas", g.Name, g.SliceSize, perParent)
@@ -134,35 +140,34 @@ func (t *groupTree) slices(g *v1alpha1.GangGroup, parentCopies int) (int, error)
 	return perParent / int(g.SliceSize), nil
 }
 
-// pods counts the pods of a group and the groups below it. depth keeps a circle
-// of parents from going on for ever.
-func (t *groupTree) pods(g *v1alpha1.GangGroup, depth int) int {
-	total := 0
+// rolesOf lists the roles of a group and the groups below it. depth keeps a
+// circle of parents from going on for ever.
+func (t *groupTree) rolesOf(g *v1alpha1.GangGroup, depth int) []*v1alpha1.GangRole {
+	var out []*v1alpha1.GangRole
 	for _, name := range g.RoleNames {
-		total += int(t.roles[name].Replicas)
+		out = append(out, t.roles[name])
 	}
 	if depth > placement.MaxDepth {
-		return total
+		return out
 	}
 	for _, child := range t.children[g.Name] {
-		total += t.pods(child, depth+1)
+		out = append(out, t.rolesOf(child, depth+1)...)
 	}
-	return total
+	return out
 }
 
-// minSlices is the number of slices that minReplicas of the group's own roles
+// minSlices is the number of slices that minReplicas of all roles in the group
 // allow. Only the outermost sliced group shrinks: below it a slice is whole.
-func (t *groupTree) minSlices(g *v1alpha1.GangGroup, slices, parentCopies int) int {
-	if parentCopies > 1 || slices == 1 || len(g.RoleNames) == 0 {
+func (t *groupTree) minSlices(g *v1alpha1.GangGroup, copies, parentCopies int) int {
+	if parentCopies > 1 || copies == 1 {
 		return 0
 	}
 	least := 1
-	for _, name := range g.RoleNames {
-		role := t.roles[name]
-		perSlice := max(int(role.Replicas)/slices, 1)
+	for _, role := range t.rolesOf(g, 1) {
+		perSlice := max(int(role.Replicas)/copies, 1)
 		least = max(least, (minReplicas(role)+perSlice-1)/perSlice)
 	}
-	return min(least, slices)
+	return min(least, copies)
 }
 
 // minReplicas is the least number of pods of a role; unset means all.
@@ -210,7 +215,10 @@ func apiLevel(l topology.Level) v1alpha1.TopologyLevel {
 }
 
 // never is a term that no node satisfies.
-var never = placement.Term{{Key: corev1.LabelHostname, Op: string(corev1.NodeSelectorOpIn)}}
+var never = placement.Term{
+	{Key: corev1.LabelHostname, Op: string(corev1.NodeSelectorOpExists)},
+	{Key: corev1.LabelHostname, Op: string(corev1.NodeSelectorOpDoesNotExist)},
+}
 
 // selector joins nodeSelector and required node affinity, with the meaning that
 // kube-scheduler gives them: a term without requirements matches nothing.

@@ -100,37 +100,25 @@ func splitNumber(name string) (prefix, digits string) {
 	return name[:cut], name[cut:]
 }
 
+// decodePart reads what stands between two commas: at most room names.
 func decodePart(part string, room int) ([]string, error) {
-	bad := func() error { return fmt.Errorf("host list: cannot read %q", truncate(part, 64)) }
 	body, repeat := part, 1
 	if base, count, found := strings.Cut(part, "*"); found {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 1 {
-			return nil, bad()
+			return nil, unreadable(part)
 		}
 		body, repeat = base, n
 	}
 	if repeat > room {
-		return nil, fmt.Errorf("host list: more than %d names", maxHosts)
+		return nil, errTooManyHosts
 	}
-	names := []string{body}
-	if prefix, span, found := strings.Cut(body, "["); found {
-		from, to, ok := strings.Cut(strings.TrimSuffix(span, "]"), "-")
-		first, errFirst := strconv.ParseUint(from, 10, 63)
-		last, errLast := strconv.ParseUint(to, 10, 63)
-		if !ok || !strings.HasSuffix(span, "]") || errFirst != nil || errLast != nil || last < first || len(from) != len(to) {
-			return nil, bad()
-		}
-		if last-first >= uint64(room/repeat) {
-			return nil, fmt.Errorf("host list: more than %d names", maxHosts)
-		}
-		names = names[:0]
-		for n := first; n <= last; n++ {
-			names = append(names, fmt.Sprintf("%s%0*d", prefix, len(from), n))
-		}
+	names, err := decodeRun(body, room/repeat)
+	if err != nil {
+		return nil, err
 	}
 	if body == "" || strings.ContainsAny(names[0], "[]*") {
-		return nil, bad()
+		return nil, unreadable(part)
 	}
 	out := make([]string, 0, len(names)*repeat)
 	for _, name := range names {
@@ -139,6 +127,34 @@ func decodePart(part string, room int) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// decodeRun reads one name, or a run of at most room names.
+func decodeRun(body string, room int) ([]string, error) {
+	prefix, span, isRun := strings.Cut(body, "[")
+	if !isRun {
+		return []string{body}, nil
+	}
+	from, to, ok := strings.Cut(strings.TrimSuffix(span, "]"), "-")
+	first, errFirst := strconv.ParseUint(from, 10, 63)
+	last, errLast := strconv.ParseUint(to, 10, 63)
+	if !ok || !strings.HasSuffix(span, "]") || errFirst != nil || errLast != nil || last < first || len(from) != len(to) {
+		return nil, unreadable(body)
+	}
+	if last-first >= uint64(room) {
+		return nil, errTooManyHosts
+	}
+	names := make([]string, 0, last-first+1)
+	for n := first; n <= last; n++ {
+		names = append(names, fmt.Sprintf("%s%0*d", prefix, len(from), n))
+	}
+	return names, nil
+}
+
+var errTooManyHosts = fmt.Errorf("host list: more than %d names", maxHosts)
+
+func unreadable(part string) error {
+	return fmt.Errorf("host list: cannot read %q", truncate(part, 64))
 }
 
 // truncate cuts a text to at most limit bytes.

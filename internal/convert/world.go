@@ -2,10 +2,10 @@ package convert
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/capability"
@@ -41,6 +41,8 @@ type SceneNode struct {
 	Devices []capability.DeviceClass
 	// Accelerators counts the node's accelerators of every kind.
 	Accelerators topology.Accelerators
+	// Broken are the devices that cannot be used, by ID.
+	Broken []string
 	// Faults say what is broken on the node, in one word each.
 	Faults []string
 }
@@ -131,17 +133,17 @@ func acceleratorResources(classes []v1alpha1.AcceleratorClass) []string {
 func (n *SceneNode) withhold(report *v1alpha1.NodeReport, resources []string) {
 	counts := &n.Accelerators
 	for _, name := range resources {
-		counts.Total += n.Capacity[name]
+		counts.Total = Sum(counts.Total, n.Capacity[name])
 	}
 	if report != nil && len(report.Accelerators) > 0 {
-		healthy := int64(0)
 		for _, a := range report.Accelerators {
-			if isUsable(a.Health) {
-				healthy++
+			if !isUsable(a.Health) {
+				n.Broken = append(n.Broken, a.UUID)
 			}
 		}
 		counts.Total = int64(len(report.Accelerators))
-		counts.Unhealthy = counts.Total - healthy
+		counts.Unhealthy = int64(len(n.Broken))
+		healthy := counts.Total - counts.Unhealthy
 		for _, name := range resources {
 			if n.Capacity[name] > healthy {
 				n.Capacity[name] = healthy
@@ -149,7 +151,7 @@ func (n *SceneNode) withhold(report *v1alpha1.NodeReport, resources []string) {
 		}
 	}
 	for _, name := range resources {
-		counts.Free += max(0, n.Capacity[name]-n.Used[name])
+		counts.Free = Sum(counts.Free, max(0, n.Capacity[name]-n.Used[name]))
 	}
 }
 
@@ -207,5 +209,12 @@ func taints(node *corev1.Node) []placement.Taint {
 
 // DeviceCounts writes counts of accelerators in the form of a status.
 func DeviceCounts(a topology.Accelerators) *v1alpha1.DeviceCounts {
-	return &v1alpha1.DeviceCounts{Total: ptr.To(int32(a.Total)), Free: ptr.To(int32(a.Free)), Unhealthy: ptr.To(int32(a.Unhealthy))}
+	return &v1alpha1.DeviceCounts{Total: new(Count(a.Total)), Free: new(Count(a.Free)), Unhealthy: new(Count(a.Unhealthy))}
+}
+
+// Count writes a count in the form of a status. One that is too large becomes
+// the largest: a node that lies about what it has must not make a status that
+// cannot be stored.
+func Count(n int64) int32 {
+	return int32(min(max(n, 0), math.MaxInt32))
 }

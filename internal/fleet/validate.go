@@ -49,6 +49,7 @@ func (f *Fleet) validate() error {
 	return errs.ToAggregate()
 }
 
+//nolint:gocyclo // One check after another, each on its own.
 func (f *Fleet) validatePool(at *field.Path, pool *Pool) field.ErrorList {
 	errs := validName(at.Child("name"), pool.Name)
 	shape, known := shapes[pool.Shape]

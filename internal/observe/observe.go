@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -119,10 +120,14 @@ func takesRoom(pod *corev1.Pod) bool {
 // CommitmentChanged passes gangs that begin or cease to hold room.
 var CommitmentChanged = predicate.Funcs{
 	CreateFunc: func(e event.CreateEvent) bool {
-		return e.Object.(*v1alpha1.GangSchedulingGroup).Status.Placement != nil
+		return holdsRoom(e.Object.(*v1alpha1.GangSchedulingGroup))
 	},
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, after := e.ObjectOld.(*v1alpha1.GangSchedulingGroup), e.ObjectNew.(*v1alpha1.GangSchedulingGroup)
-		return before.Status.Epoch != after.Status.Epoch || (before.Status.Placement == nil) != (after.Status.Placement == nil)
+		return before.Status.Epoch != after.Status.Epoch || holdsRoom(before) != holdsRoom(after)
 	},
+}
+
+func holdsRoom(group *v1alpha1.GangSchedulingGroup) bool {
+	return group.Status.Placement != nil && !meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionFinished)
 }

@@ -5,6 +5,7 @@ package report
 
 import (
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -46,8 +47,20 @@ func Events(recorder events.EventRecorder, object runtime.Object, before, after 
 			continue
 		}
 		told = append(told, now.Reason)
-		recorder.Eventf(object, nil, severity(now, after), now.Reason, "Reconcile", "%s", now.Message)
+		recorder.Eventf(object, nil, severity(now, after), now.Reason, "Reconcile", "%s", note(now.Message))
 	}
+}
+
+// noteLimit is how many bytes the API server takes in the note of an event; it
+// refuses an event with a longer one.
+const noteLimit = 1024
+
+// note cuts a message to what an event holds.
+func note(message string) string {
+	if len(message) <= noteLimit {
+		return message
+	}
+	return strings.ToValidUTF8(message[:noteLimit-len("…")], "") + "…"
 }
 
 // severity is Warning when a person has to act.

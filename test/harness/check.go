@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -50,7 +51,7 @@ func (e *Env) Violations(ctx context.Context) ([]string, error) {
 			taken[pod.Spec.NodeName] += gpus(pod)
 		}
 	}
-	var out []string
+	out := e.Crashes()
 	for i := range groups.Items {
 		group := &groups.Items[i]
 		out = append(out, gangViolations(group, owned[string(group.UID)])...)
@@ -103,10 +104,16 @@ func gangViolations(group *v1alpha1.GangSchedulingGroup, pods []*corev1.Pod) []s
 			broken("pod %s is not in the placement", pod.Name)
 		case pod.Spec.NodeName != node:
 			broken("pod %s is on node %q, the placement says %q", pod.Name, pod.Spec.NodeName, node)
+		case meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionFinished) && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed:
+			broken("pod %s is %s although the gang has finished", pod.Name, pod.Status.Phase)
 		case pod.Labels[v1alpha1.LabelEpoch] != fmt.Sprint(group.Status.Epoch):
 			broken("pod %s is of epoch %s, the gang of %d", pod.Name, pod.Labels[v1alpha1.LabelEpoch], group.Status.Epoch)
 		}
 		delete(planned, pod.Name)
+	}
+	// Of a gang that failed, the Pods that had not ended are removed.
+	if meta.IsStatusConditionTrue(group.Status.Conditions, v1alpha1.ConditionFinished) {
+		return out
 	}
 	for name := range planned {
 		broken("pod %s is missing", name)

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -35,12 +36,12 @@ type Env struct {
 
 	bin               string
 	managerKubeconfig string
-	manager           *sandbox.Process
-	runs              int
+	manager           manager
 }
 
-// Start starts tier 2 with a ready-made fleet and installs config/default. The
-// manager is not started yet.
+// Start starts tier 2 with a fleet, by name or file, and installs config/default.
+// The manager is not started yet. The logs stay in $K8S4AI_SANDBOX_DIR/logs when
+// that is set.
 func Start(ctx context.Context, fleetName string, logf func(format string, args ...any)) (*Env, error) {
 	bin, err := sandbox.FindBin()
 	if err != nil {
@@ -52,7 +53,7 @@ func Start(ctx context.Context, fleetName string, logf func(format string, args 
 	}
 	root := filepath.Dir(bin)
 	crds := filepath.Join(root, "config", "crd", "bases")
-	cluster, err := sandbox.Start(ctx, sandbox.Options{BinDir: bin, Fleet: described, CRDs: []string{crds}, Logf: logf})
+	cluster, err := sandbox.Start(ctx, sandbox.Options{Dir: os.Getenv("K8S4AI_SANDBOX_DIR"), BinDir: bin, Fleet: described, CRDs: []string{crds}, Logf: logf})
 	if err != nil {
 		return nil, fmt.Errorf("starting the sandbox: %w", err)
 	}
@@ -98,25 +99,6 @@ func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl"), append([]string{"--kubeconfig", e.Kubeconfig}, args...)...)
 	out, err := command.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
-}
-
-// StartManager starts the manager. It competes for the leader lease; a lease of
-// three seconds lets a new process take over soon after a kill.
-func (e *Env) StartManager() error {
-	e.runs++
-	process, err := e.Run(fmt.Sprintf("manager-%d", e.runs), filepath.Join(e.bin, "manager"),
-		"--kubeconfig", e.managerKubeconfig, "--leader-election-namespace", "k8s4ai-system",
-		"--leader-election-lease-duration", "3s", "--metrics-bind-address", "0", "--health-probe-bind-address", "0")
-	if err != nil {
-		return fmt.Errorf("starting the manager (`make build` makes it): %w", err)
-	}
-	e.manager = process
-	return nil
-}
-
-// KillManager ends the manager with SIGKILL, and returns when it is gone.
-func (e *Env) KillManager() {
-	e.manager.Kill()
 }
 
 // Wait calls check until it returns nil, and returns its last error after limit.

@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
@@ -58,7 +57,7 @@ func decide(world convert.World, scene convert.Scene) decision {
 // classes, Kubernetes does not tell which of them a Pod got; each class then
 // counts as free what is free on the node, at most what it has there itself.
 func countNode(node *convert.SceneNode, tallies map[string]*tally) {
-	own := map[string]int64{}
+	own, broken := map[string]int64{}, map[string]int64{}
 	for _, device := range node.Devices {
 		for _, name := range device.Ambiguous {
 			if t := tallies[name]; t != nil {
@@ -73,6 +72,9 @@ func countNode(node *convert.SceneNode, tallies map[string]*tally) {
 			own[device.Class] += node.Accelerators.Total
 		default:
 			own[device.Class]++
+			if slices.Contains(node.Broken, device.Device) {
+				broken[device.Class]++
+			}
 		}
 	}
 	for name, devices := range own {
@@ -81,10 +83,10 @@ func countNode(node *convert.SceneNode, tallies map[string]*tally) {
 			continue
 		}
 		t.nodes++
-		t.devices.Total += devices
-		t.devices.Unhealthy += min(node.Accelerators.Unhealthy, devices)
+		t.devices.Total = convert.Sum(t.devices.Total, devices)
+		t.devices.Unhealthy += broken[name]
 		if node.Unavailable == "" {
-			t.devices.Free += min(node.Accelerators.Free, devices)
+			t.devices.Free = convert.Sum(t.devices.Free, min(node.Accelerators.Free, devices-broken[name]))
 		}
 	}
 }
@@ -101,7 +103,7 @@ func withStatus(stored *v1alpha1.AcceleratorClass, tallies map[string]*tally) *v
 		ObjectMeta: metav1.ObjectMeta{Name: stored.Name, UID: stored.UID},
 		Status: v1alpha1.AcceleratorClassStatus{
 			Conditions: slices.Clone(stored.Status.Conditions),
-			Nodes:      ptr.To(t.nodes), Devices: convert.DeviceCounts(t.devices),
+			Nodes:      new(t.nodes), Devices: convert.DeviceCounts(t.devices),
 		},
 	}
 	report.Set(&out.Status.Conditions, stored.Generation, conditions(stored, t, tallies)...)
@@ -137,7 +139,7 @@ func labelChange(has map[string]string, classes []string) map[string]*string {
 	}
 	for _, name := range classes {
 		if key := v1alpha1.LabelClassPrefix + name; has[key] != "true" {
-			out[key] = ptr.To("true")
+			out[key] = new("true")
 		}
 	}
 	if len(out) == 0 {

@@ -87,20 +87,24 @@ func (r *Reconciler) settle(ctx context.Context, group *v1alpha1.GangSchedulingG
 		finish(group, v1alpha1.ReasonFailed, convert.Message(release.Message))
 		return nil
 	}
+	failed := group.Generation
+	if placed := group.Status.Placement; placed != nil {
+		failed = placed.Generation
+	}
 	group.Status.Placement = nil
 	switch {
 	case hasFailedStart(release.Reason):
-		group.Status.Backoff = backoff(group.Status.Backoff, release, time.Now())
+		group.Status.Backoff = backoff(group.Status.Backoff, failed, release, r.patience.now())
 	case release.Reason == v1alpha1.ReleaseMemberFailed || release.Reason == v1alpha1.ReleaseMemberLost:
-		group.Status.Restarts = ptr.To(ptr.Deref(group.Status.Restarts, 0) + 1)
+		group.Status.Restarts = new(ptr.Deref(group.Status.Restarts, 0) + 1)
 	}
 	return nil
 }
 
 // backoff is the wait after one more failed start.
-func backoff(last *v1alpha1.GangBackoff, release *v1alpha1.GangRelease, now time.Time) *v1alpha1.GangBackoff {
+func backoff(last *v1alpha1.GangBackoff, generation int64, release *v1alpha1.GangRelease, now time.Time) *v1alpha1.GangBackoff {
 	failures := int32(1)
-	if last != nil {
+	if last != nil && last.Generation == generation {
 		failures = min(last.Failures, 1<<20) + 1
 	}
 	wait := longestBackoff
@@ -108,7 +112,7 @@ func backoff(last *v1alpha1.GangBackoff, release *v1alpha1.GangRelease, now time
 		wait = min(firstBackoff<<(failures-1), longestBackoff)
 	}
 	return &v1alpha1.GangBackoff{
-		Failures: failures, NotBefore: &metav1.Time{Time: now.Add(wait)},
+		Failures: failures, Generation: generation, NotBefore: &metav1.Time{Time: now.Add(wait)},
 		Message: convert.Message(release.Reason + ": " + release.Message),
 	}
 }
@@ -167,7 +171,8 @@ func (r *Reconciler) checkOwner(ctx context.Context, group *v1alpha1.GangSchedul
 	there := metav1.PartialObjectMetadata{}
 	there.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(object), &there); err != nil {
-		return client.IgnoreNotFound(err)
+		// Also when it is gone meanwhile: nothing else would bring us back.
+		return fmt.Errorf("looking at the %s %s that was in the way: %w", kind, object.GetName(), err)
 	}
 	if metav1.IsControlledBy(&there, group) {
 		return nil

@@ -200,14 +200,16 @@ func (state *inspection) note(m member, pod *corev1.Pod) {
 	}
 }
 
+// rejection starts the message of every Pod that a kubelet turns away, whatever
+// the reason: OutOf<resource>, UnexpectedAdmissionError, TopologyAffinityError
+// and more.
+const rejection = "Pod was rejected: "
+
 // isRefusal says whether the kubelet turned the Pod away before any container
-// ran, because its room was taken after kube-scheduler had looked. The reasons
-// are those of the kubelet's admission: OutOf<resource>, UnexpectedAdmissionError
-// and NodeAffinity.
+// ran, such as when its room was taken after kube-scheduler had looked.
 func isRefusal(pod *corev1.Pod) bool {
-	reason := pod.Status.Reason
 	return len(pod.Status.ContainerStatuses) == 0 &&
-		(strings.HasPrefix(reason, "OutOf") || reason == "UnexpectedAdmissionError" || reason == "NodeAffinity")
+		(strings.HasPrefix(pod.Status.Message, rejection) || strings.HasPrefix(pod.Status.Reason, "OutOf"))
 }
 
 func first(have, format string, args ...any) string {

@@ -45,10 +45,13 @@ func (l *Ledger) Observe(groups []v1alpha1.GangSchedulingGroup) {
 		group := &groups[i]
 		seen[group.UID] = true
 		known, exists := l.entries[group.UID]
-		if exists && known.epoch >= group.Status.Epoch {
+		// Within one epoch room is only ever given back, so that a cache that shows
+		// the epoch without room is not behind.
+		fresh := entryOf(group)
+		if exists && (known.epoch > fresh.epoch || known.epoch == fresh.epoch && fresh.occupied) {
 			continue
 		}
-		l.entries[group.UID] = entryOf(group)
+		l.entries[group.UID] = fresh
 	}
 	maps.DeleteFunc(l.entries, func(uid types.UID, _ entry) bool { return !seen[uid] })
 }

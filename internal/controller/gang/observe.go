@@ -2,6 +2,7 @@ package gang
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,8 +40,15 @@ func (r *Reconciler) observe(ctx context.Context, group *v1alpha1.GangScheduling
 		client.MatchingFields{podOwnerIndex: string(group.UID)}, client.UnsafeDisableDeepCopy); err != nil {
 		return seen, fmt.Errorf("listing the gang's pods: %w", err)
 	}
+	newest := int64(0)
 	for i := range pods.Items {
 		seen.pods[pods.Items[i].Name] = &pods.Items[i]
+		newest = max(newest, epochOf(&pods.Items[i]))
+	}
+	if newest > group.Status.Epoch {
+		if err := r.checkCurrent(ctx, group); err != nil {
+			return seen, err
+		}
 	}
 	var service corev1.Service
 	err := r.Client.Get(ctx, client.ObjectKeyFromObject(group), &service)
@@ -58,6 +66,24 @@ func (r *Reconciler) observe(ctx context.Context, group *v1alpha1.GangScheduling
 	}
 	seen.waiting = r.patience.waited(group.UID, group.Status.Epoch, len(seen.members) > 0 && len(seen.pods) >= len(seen.members))
 	return seen, nil
+}
+
+// errBehind is returned while the cache shows an older gang than its Pods.
+var errBehind = errors.New("the cache shows the gang's pods before the gang")
+
+// checkCurrent returns errBehind when the gang has changed at the API server. A
+// Pod of an epoch to come is a sign of that: caches of different kinds are not
+// in step, least of all in a process that has just begun.
+func (r *Reconciler) checkCurrent(ctx context.Context, group *v1alpha1.GangSchedulingGroup) error {
+	live := metav1.PartialObjectMetadata{}
+	live.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("GangSchedulingGroup"))
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(group), &live); err != nil {
+		return fmt.Errorf("reading the gang at the API server: %w", err)
+	}
+	if live.ResourceVersion != group.ResourceVersion {
+		return errBehind
+	}
+	return nil
 }
 
 // livePods lists the Pods of a gang as the API server has them at this moment.

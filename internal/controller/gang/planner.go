@@ -11,6 +11,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/metrics"
 	"github.com/k8s4ai/k8s4ai/internal/observe"
 	"github.com/k8s4ai/k8s4ai/internal/placement"
 	"github.com/k8s4ai/k8s4ai/internal/report"
@@ -57,6 +59,8 @@ func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 	if len(queue) == 0 {
 		return ctrl.Result{RequeueAfter: again}, nil
 	}
+	begin := p.Now()
+	defer func() { metrics.PlanDuration.Observe(p.Now().Sub(begin).Seconds()) }()
 	room, err := p.look(ctx)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -65,9 +69,18 @@ func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 	for _, group := range queue {
 		if err := p.serve(ctx, room, group); err != nil {
 			failed = append(failed, fmt.Errorf("gang %s/%s: %w", group.Namespace, group.Name, err))
+			if !isRefusedWrite(err) {
+				break // Whether room was taken is not known, so nobody else gets any from this pass.
+			}
 		}
 	}
 	return retryConflict(ctrl.Result{RequeueAfter: again}, errors.Join(failed...))
+}
+
+// isRefusedWrite says whether a write has certainly changed nothing, now or
+// earlier. A conflict does not say that: what changed may be the placement.
+func isRefusedWrite(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
 // waiting lists the gangs that want a placement now, first come first served
@@ -78,7 +91,7 @@ func (p *Planner) waiting(groups []v1alpha1.GangSchedulingGroup) (queue []*v1alp
 		if !wantsPlacement(group) || p.Ledger.Holds(group.UID) {
 			continue
 		}
-		if off := group.Status.Backoff; off != nil {
+		if off := group.Status.Backoff; off != nil && off.Generation == group.Generation {
 			if wait := off.NotBefore.Sub(p.Now()); wait > 0 {
 				if again == 0 || wait < again {
 					again = wait
@@ -152,6 +165,7 @@ func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSch
 	}
 	if found != nil {
 		p.Ledger.Commit(changed)
+		metrics.Commits.Inc()
 		roles, err := convert.PlacedRoles(changed.Status.Placement)
 		if err != nil {
 			return fmt.Errorf("reading back the placement: %w", err)

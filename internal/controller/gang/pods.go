@@ -7,7 +7,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
@@ -65,6 +64,9 @@ func buildPod(group *v1alpha1.GangSchedulingGroup, m member, all []member) *core
 		v1alpha1.LabelEpoch:     strconv.FormatInt(group.Status.Epoch, 10),
 	})
 	pod.Spec.Hostname, pod.Spec.Subdomain = m.name, group.Name
+	// A Pod that names its node itself goes around kube-scheduler, and to another
+	// node than planned.
+	pod.Spec.NodeName = ""
 	if pod.Spec.RestartPolicy == "" {
 		pod.Spec.RestartPolicy = corev1.RestartPolicyNever
 	}
@@ -147,7 +149,7 @@ func ownerRef(group *v1alpha1.GangSchedulingGroup) metav1.OwnerReference {
 	return metav1.OwnerReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: "GangSchedulingGroup",
 		Name: group.Name, UID: group.UID,
-		Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
+		Controller: new(true), BlockOwnerDeletion: new(true),
 	}
 }
 

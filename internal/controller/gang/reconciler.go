@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/metrics"
 	"github.com/k8s4ai/k8s4ai/internal/report"
 )
 
@@ -48,6 +49,9 @@ func NewReconciler(c client.Client, live client.Reader, recorder events.EventRec
 // Reconcile observes one gang, decides, acts and reports, in that order.
 func (r *Reconciler) Reconcile(ctx context.Context, group *v1alpha1.GangSchedulingGroup) (ctrl.Result, error) {
 	seen, err := r.observe(ctx, group)
+	if errors.Is(err, errBehind) {
+		return ctrl.Result{RequeueAfter: conflictRetry}, nil
+	}
 	if err != nil {
 		return ctrl.Result{}, err
 	}
@@ -85,6 +89,9 @@ func (r *Reconciler) report(ctx context.Context, seen observed, changed *v1alpha
 		return 0, fmt.Errorf("storing the status: %w", err)
 	}
 	r.patience.wrote(changed.UID)
+	if release := changed.Status.Release; release != nil && before.Status.Release == nil {
+		metrics.Releases.WithLabelValues(release.Reason).Inc()
+	}
 	if changed.Status.Placement == nil || isFinished(changed) {
 		r.Ledger.Release(changed.UID, changed.Status.Epoch)
 	}

@@ -82,7 +82,7 @@ func lookAt(group *v1alpha1.GangSchedulingGroup) outlook {
 // where tells a person where a gang sits.
 func where(p *v1alpha1.GangPlacement) string {
 	if p.Domain == "" {
-		return "across several fabrics"
+		return "across domains that no TopologyDomain joins"
 	}
 	return fmt.Sprintf("in %s %s", p.Level, p.Domain)
 }
@@ -107,7 +107,7 @@ func count(group *v1alpha1.GangSchedulingGroup, seen observed) {
 			}
 		}
 	}
-	if isFinished(group) && len(previous) > 0 {
+	if isFinished(seen.group) && len(previous) > 0 {
 		// Pods of a finished gang get cleaned up; what they were stays told.
 		status.Roles = previous
 	}
@@ -133,8 +133,8 @@ func desired(group *v1alpha1.GangSchedulingGroup, role *v1alpha1.GangRole) int32
 
 func noPods(desired int32) v1alpha1.GangPodCounts {
 	return v1alpha1.GangPodCounts{
-		Desired: ptr.To(desired), Created: ptr.To[int32](0), Bound: ptr.To[int32](0),
-		Running: ptr.To[int32](0), Succeeded: ptr.To[int32](0), Failed: ptr.To[int32](0),
+		Desired: new(desired), Created: new(int32), Bound: new(int32),
+		Running: new(int32), Succeeded: new(int32), Failed: new(int32),
 	}
 }
 
@@ -150,6 +150,7 @@ func countPod(counts *v1alpha1.GangPodCounts, pod *corev1.Pod) {
 		*counts.Succeeded++
 	case corev1.PodFailed:
 		*counts.Failed++
+	case corev1.PodPending, corev1.PodUnknown:
 	}
 }
 

@@ -33,6 +33,16 @@ func (r *Reconciler) applyDomains(ctx context.Context, next decision) error {
 			errs = append(errs, fmt.Errorf("applying domain %s: %w", domain.Name, err))
 		}
 	}
+	for _, c := range next.correct {
+		// Apply would leave the fields of whoever edited the domain.
+		changed := c.is.DeepCopy()
+		changed.Spec = c.wanted.Spec
+		changed.Labels[v1alpha1.LabelTopologySource] = c.wanted.Labels[v1alpha1.LabelTopologySource]
+		patch := client.MergeFromWithOptions(c.is, client.MergeFromWithOptimisticLock{})
+		if err := client.IgnoreNotFound(r.Client.Patch(ctx, changed, patch, client.FieldOwner(owner))); err != nil {
+			errs = append(errs, fmt.Errorf("correcting domain %s: %w", c.is.Name, err))
+		}
+	}
 	return errors.Join(errs...)
 }
 

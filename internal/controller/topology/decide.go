@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
@@ -21,14 +21,18 @@ const maxClasses = 64
 
 // decision is what a pass changes. Everything in it differs from what is stored.
 type decision struct {
-	// create and remove are derived domains.
-	create []*v1alpha1.TopologyDomain
-	remove []*v1alpha1.TopologyDomain
+	// create, remove and correct are derived domains.
+	create  []*v1alpha1.TopologyDomain
+	remove  []*v1alpha1.TopologyDomain
+	correct []correction
 	// status are domains with the manager's part of their status.
 	status []*v1alpha1.TopologyDomain
 	// labels are label changes by node; nil removes a label.
 	labels map[string]map[string]*string
 }
+
+// correction puts a derived domain right that somebody edited.
+type correction struct{ is, wanted *v1alpha1.TopologyDomain }
 
 // decide compares what the scene says with what is stored.
 func decide(world convert.World, scene convert.Scene) decision {
@@ -41,11 +45,13 @@ func decide(world convert.World, scene convert.Scene) decision {
 	for _, domain := range wanted {
 		is := stored[domain.Name]
 		switch {
-		case is == nil, isDerived(is) && is.Spec.Level == domain.Spec.Level && !sameDomain(is, domain):
+		case is == nil:
 			out.create = append(out.create, domain)
 		case isDerived(is) && is.Spec.Level != domain.Spec.Level:
 			// The level of an object never changes: it goes, and comes with the next pass.
 			out.remove = append(out.remove, is)
+		case isDerived(is) && !sameDomain(is, domain):
+			out.correct = append(out.correct, correction{is: is, wanted: domain})
 		}
 	}
 	for i := range world.Domains {
@@ -81,6 +87,7 @@ func derived(assembly topology.Assembly) []*v1alpha1.TopologyDomain {
 			continue
 		case topology.Reported:
 			source = v1alpha1.TopologySourceReported
+		case topology.Labels:
 		}
 		out = append(out, &v1alpha1.TopologyDomain{
 			TypeMeta:   metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "TopologyDomain"},
@@ -162,6 +169,9 @@ func (v *view) domain(stored *v1alpha1.TopologyDomain) *v1alpha1.TopologyDomain 
 			below = append(below, v.nodes[name])
 		}
 		report.Set(&out.Status.Conditions, stored.Generation, healthy(v.summaries[stored.Name]))
+	} else {
+		// Nothing is known below a domain that is left out of the fabric.
+		meta.RemoveStatusCondition(&out.Status.Conditions, v1alpha1.ConditionHealthy)
 	}
 	v.count(&out.Status, below, stored.Spec.Level == v1alpha1.LevelNode)
 	report.Set(&out.Status.Conditions, stored.Generation, accepted(v.scene.Fabric.Findings[stored.Name])...)
@@ -170,27 +180,27 @@ func (v *view) domain(stored *v1alpha1.TopologyDomain) *v1alpha1.TopologyDomain 
 
 // count adds up the nodes below a domain.
 func (v *view) count(status *v1alpha1.TopologyDomainStatus, below []*convert.SceneNode, isNode bool) {
-	nodes := v1alpha1.NodeCounts{Total: ptr.To(int32(len(below))), Ready: ptr.To[int32](0)}
+	nodes := v1alpha1.NodeCounts{Total: new(int32(len(below))), Ready: new(int32)}
 	var total topology.Accelerators
 	classes := map[string]*v1alpha1.DomainClass{}
 	for _, node := range below {
 		if node.Unavailable == "" {
 			*nodes.Ready++
 		}
-		total.Total += node.Accelerators.Total
-		total.Free += node.Accelerators.Free
-		total.Unhealthy += node.Accelerators.Unhealthy
+		total.Total = convert.Sum(total.Total, node.Accelerators.Total)
+		total.Free = convert.Sum(total.Free, node.Accelerators.Free)
+		total.Unhealthy = convert.Sum(total.Unhealthy, node.Accelerators.Unhealthy)
 		for _, device := range node.Devices {
 			if device.Class == "" {
 				continue
 			}
 			class := classes[device.Class]
 			if class == nil {
-				class = &v1alpha1.DomainClass{Name: device.Class, Devices: ptr.To[int32](0)}
+				class = &v1alpha1.DomainClass{Name: device.Class, Devices: new(int32)}
 				classes[device.Class] = class
 			}
 			if device.Device == "" {
-				*class.Devices += int32(node.Accelerators.Total)
+				*class.Devices = convert.Count(convert.Sum(int64(*class.Devices), node.Accelerators.Total))
 				continue
 			}
 			*class.Devices++
