@@ -97,6 +97,9 @@ const (
 	// ReasonParentNotAccepted (Stalled=True): the parent is itself left out of
 	// the fabric.
 	ReasonParentNotAccepted = "ParentNotAccepted"
+	// ReasonIgnoredEvidence (Ready=True, with message): a label, a report or a
+	// name has a form that cannot be used; the rest of the evidence is.
+	ReasonIgnoredEvidence = "IgnoredEvidence"
 	// ReasonSpansDomains (Ready=True, with message): labels or reports name a
 	// domain whose nodes lie in several wider domains; it is left out.
 	ReasonSpansDomains = "SpansDomains"
@@ -137,8 +140,6 @@ const (
 	ReasonFabricUnhealthy = "FabricUnhealthy"
 	// ReasonNodesUnhealthy (False): nodes below the domain are not healthy.
 	ReasonNodesUnhealthy = "NodesUnhealthy"
-	// ReasonNoReport (Unknown): no node agent has reported.
-	ReasonNoReport = "NoReport"
 )
 
 // Conditions and reasons of an AcceleratorClass.

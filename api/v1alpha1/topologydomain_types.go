@@ -155,8 +155,8 @@ type DeviceCounts struct {
 	// +kubebuilder:validation:Minimum=0
 	Total *int32 `json:"total,omitempty"`
 
-	// free is the number of healthy accelerators that no Pod has and no placement
-	// holds.
+	// free is the number of healthy accelerators, on nodes that take new Pods,
+	// that no Pod has and no placement holds.
 	//
 	// +required
 	// +kubebuilder:validation:Minimum=0

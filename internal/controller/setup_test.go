@@ -173,7 +173,7 @@ func (w *wiring) wantPods(gang *v1alpha1.GangSchedulingGroup, want int) []corev1
 			return err
 		}
 		if len(pods.Items) != want {
-			return fmt.Errorf("it has %d, and says %+v", len(pods.Items), w.get(gang))
+			return fmt.Errorf("it has %d", len(pods.Items))
 		}
 		return nil
 	})
@@ -181,9 +181,15 @@ func (w *wiring) wantPods(gang *v1alpha1.GangSchedulingGroup, want int) []corev1
 }
 
 // Each change of the world wakes the controller that has to do something about
-// it. What it does is tested next to it.
+// it. What it does is tested next to it. A process holds one manager.
 func TestWatchesWakeControllers(t *testing.T) {
 	w := startManager(t)
+	t.Run("gangs, nodes, classes and Pods", w.testWorld)
+	t.Run("domains and reports", w.testDomains)
+}
+
+func (w *wiring) testWorld(t *testing.T) {
+	w.t = t
 	n1 := w.node(testkit.Node("n1").GPUs(8).Label(leafLabel, "leaf-a").Label(product, "H100").Obj())
 	w.wantDomain("leaf-a", 8, 8)
 	w.wantLabel(n1, v1alpha1.LabelLeaf, "leaf-a")
@@ -239,14 +245,14 @@ func TestWatchesWakeControllers(t *testing.T) {
 
 // The manager's own objects and labels come back when somebody takes them away,
 // and evidence of every kind is looked at when it comes.
-func TestWatchesOnDomains(t *testing.T) {
-	w := startManager(t)
-	n1 := w.node(testkit.Node("n1").GPUs(2).Label(leafLabel, "leaf-a").Obj())
-	w.wantDomain("leaf-a", 2, 2)
+func (w *wiring) testDomains(t *testing.T) {
+	w.t = t
+	m1 := w.node(testkit.Node("m1").GPUs(2).Label(leafLabel, "leaf-m").Obj())
+	w.wantDomain("leaf-m", 2, 2)
 
-	w.remove(domainNamed("leaf-a"))
-	w.wantDomain("leaf-a", 2, 2)
-	edited := domainNamed("leaf-a")
+	w.remove(domainNamed("leaf-m"))
+	w.wantDomain("leaf-m", 2, 2)
+	edited := domainNamed("leaf-m")
 	w.edit(edited, func() { edited.Spec.UplinkGbps = 400 })
 	w.eventually("the edited domain is put right", func() error {
 		if err := w.get(edited); err != nil {
@@ -257,26 +263,26 @@ func TestWatchesOnDomains(t *testing.T) {
 		}
 		return nil
 	})
-	w.edit(n1, func() { delete(n1.Labels, v1alpha1.LabelLeaf) })
-	w.wantLabel(n1, v1alpha1.LabelLeaf, "leaf-a")
+	w.edit(m1, func() { delete(m1.Labels, v1alpha1.LabelLeaf) })
+	w.wantLabel(m1, v1alpha1.LabelLeaf, "leaf-m")
 
-	declared := testkit.Domain("rack", v1alpha1.LevelLeaf).Nodes("n1").Obj()
+	declared := testkit.Domain("rack-m", v1alpha1.LevelLeaf).Nodes("m1").Obj()
 	w.create(declared)
-	w.wantDomain("rack", 2, 2)
-	w.wantLabel(n1, v1alpha1.LabelLeaf, "rack")
+	w.wantDomain("rack-m", 2, 2)
+	w.wantLabel(m1, v1alpha1.LabelLeaf, "rack-m")
 	w.eventually("the derived leaf goes", func() error {
-		if err := w.get(domainNamed("leaf-a")); !apierrors.IsNotFound(err) {
+		if err := w.get(domainNamed("leaf-m")); !apierrors.IsNotFound(err) {
 			return fmt.Errorf("it is still there: %v", err)
 		}
 		return nil
 	})
 
-	class := testkit.Class("h100").Obj()
+	class := testkit.Class("by-id").Obj()
 	class.Spec.Match.PCIIDs = []string{"10de:2330"}
 	w.create(class)
 	w.wantClass(class, 0, 0)
-	vertex := testkit.Domain("n1", v1alpha1.LevelNode).Obj()
-	vertex.Spec.NodeName = "n1"
+	vertex := testkit.Domain("m1", v1alpha1.LevelNode).Obj()
+	vertex.Spec.NodeName = "m1"
 	w.create(vertex)
 	w.eventually("the agent's report is stored", func() error {
 		if err := w.get(vertex); err != nil {
@@ -289,7 +295,7 @@ func TestWatchesOnDomains(t *testing.T) {
 		return w.client.Status().Update(t.Context(), vertex)
 	})
 	w.wantClass(class, 1, 2)
-	w.wantDomain("rack", 1, 2)
+	w.wantDomain("rack-m", 1, 2)
 	w.remove(class)
-	w.wantLabel(n1, v1alpha1.LabelClassPrefix+"h100", "")
+	w.wantLabel(m1, v1alpha1.LabelClassPrefix+"by-id", "")
 }

@@ -248,8 +248,10 @@ func reasonOf(kind topology.ProblemKind) (reason string, stalls bool) {
 		return v1alpha1.ReasonSpansDomains, false
 	case topology.NameOfNode:
 		return v1alpha1.ReasonNameOfNode, true
-	case topology.FabricUnhealthy, topology.NameTooLong, topology.ValueTooLong, topology.InvalidValue:
-		return v1alpha1.ReasonDisagreement, false
+	case topology.FabricUnhealthy:
+		return v1alpha1.ReasonFabricUnhealthy, false
+	case topology.NameTooLong, topology.ValueTooLong, topology.InvalidValue:
+		return v1alpha1.ReasonIgnoredEvidence, false
 	case topology.InvalidDomain, topology.DuplicateDomain, topology.UnknownDomain, topology.DuplicateNode,
 		topology.TooMany, topology.DuplicateDevice, topology.UnknownDevice, topology.OutOfRange:
 	}

@@ -72,8 +72,8 @@ func (w World) Scene() Scene {
 				scene.Classes = append(scene.Classes, device.Class)
 			}
 		}
-		scene.withhold(report, resources)
 		scene.Unavailable = unavailable(node, out.Fabric.Distrusted[node.Name], scene.Faults)
+		scene.withhold(report, resources)
 		out.Nodes = append(out.Nodes, scene)
 	}
 	return out
@@ -149,6 +149,9 @@ func (n *SceneNode) withhold(report *v1alpha1.NodeReport, resources []string) {
 				n.Capacity[name] = healthy
 			}
 		}
+	}
+	if n.Unavailable != "" {
+		return // What no Pod can get is not free.
 	}
 	for _, name := range resources {
 		counts.Free = Sum(counts.Free, max(0, n.Capacity[name]-n.Used[name]))

@@ -57,7 +57,7 @@ func (groups) Describe(out chan<- *prometheus.Desc) { out <- groupsDesc }
 
 // Collect implements prometheus.Collector.
 func (g groups) Collect(out chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.TODO(), collectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), collectTimeout) //nolint:forbidigo // A collector is given none.
 	defer cancel()
 	var list v1alpha1.GangSchedulingGroupList
 	if err := g.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {

@@ -21,7 +21,7 @@ func ApplyStatus(ctx context.Context, c client.Client, object client.Object, own
 	if err != nil || !found {
 		return fmt.Errorf("preparing the status of %s: it has none", object.GetName())
 	}
-	metadata := map[string]any{"name": object.GetName(), "uid": string(object.GetUID())}
+	metadata := map[string]any{"name": object.GetName()}
 	if object.GetNamespace() != "" {
 		metadata["namespace"] = object.GetNamespace()
 	}

@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	gkeBlock = "cloud.google.com/gce-topology-block"
-	gkeLeaf  = "cloud.google.com/gce-topology-subblock"
-	awsLeaf  = "topology.k8s.aws/network-node-layer-3"
-	uuid     = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+	gkeBlock  = "cloud.google.com/gce-topology-block"
+	gkeLeaf   = "cloud.google.com/gce-topology-subblock"
+	awsLeaf   = "topology.k8s.aws/network-node-layer-3"
+	uuid      = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
+	otherUUID = "8c1f0f6e-6c2b-4f43-9b0d-1a2b3c4d5e6f"
 )
 
 // labelled builds a node from key, value, key, value.
@@ -188,12 +189,19 @@ func TestAssemble(t *testing.T) {
 			want:         []string{"NVLinkDomain " + clique + " (Labels): n1"},
 			wantProblems: []string{`FabricUnhealthy node "n1": NVML says the NVLink fabric is Unhealthy`},
 		},
-		"the sentinel clique and a zero cluster are no domain": {
+		"a zero cluster is no domain": {
 			input: Input{
-				Nodes:   []Labelled{labelled("n1", cliqueKey, uuid+".32766"), labelled("n2")},
+				Nodes:   []Labelled{labelled("n1", cliqueKey, "00000000-0000-0000-0000-000000000000.1"), labelled("n2")},
 				Reports: []Report{completed("n2", "00000000-0000-0000-0000-000000000000", 0)},
 			},
 			want: []string{"outside: n1", "outside: n2"},
+		},
+		"racks with the default clique id differ in their cluster": {
+			input: Input{
+				Nodes:   []Labelled{labelled("n1", cliqueKey, uuid+".32766"), labelled("n2")},
+				Reports: []Report{completed("n2", otherUUID, 32766)},
+			},
+			want: []string{"NVLinkDomain " + uuid + ".32766 (Labels): n1", "NVLinkDomain " + otherUUID + ".32766 (Reported): n2"},
 		},
 		"a clique label of another form does not count": {
 			input:        Input{Nodes: []Labelled{labelled("n1", cliqueKey, "what")}},

@@ -196,9 +196,11 @@ func readFabric(node string, f NVLinkFabric) (h hint, settled bool, problems []P
 	}
 }
 
-// cliqueHint is empty where the pair means that there is no clique.
+// cliqueHint is empty where there is no cluster to be a clique of. The id 32766,
+// which drivers give to the partition that holds a whole rack, is a clique like
+// any other: unrelated racks share it, and differ in the cluster.
 func cliqueHint(source Source, uuid string, id uint32) hint {
-	if id == NoClique || strings.Trim(uuid, "0-") == "" {
+	if strings.Trim(uuid, "0-") == "" {
 		return hint{}
 	}
 	value := strings.ToLower(uuid) + "." + strconv.FormatUint(uint64(id), 10)

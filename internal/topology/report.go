@@ -23,9 +23,6 @@ const (
 	Unhealthy     FabricHealth = "Unhealthy"
 )
 
-// NoClique is the clique id by which the driver says that there is none.
-const NoClique = 32766
-
 // NVLinkFabric is the multi-node NVLink fabric that a node's GPUs have joined.
 // Only the pair of both ids names a domain: clique ids repeat in every cluster.
 type NVLinkFabric struct {

@@ -60,7 +60,7 @@ func freeAddress(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // Nothing was written.
+	defer listener.Close()
 	return listener.Addr().String()
 }
 
@@ -93,7 +93,7 @@ func scrape(ctx context.Context, base, token string) (status int, body string, e
 	if err != nil {
 		return 0, "", err
 	}
-	defer response.Body.Close() //nolint:errcheck // It was read to its end.
+	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, 8<<20))
 	return response.StatusCode, string(data), err
 }

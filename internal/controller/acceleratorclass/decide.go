@@ -85,9 +85,7 @@ func countNode(node *convert.SceneNode, tallies map[string]*tally) {
 		t.nodes++
 		t.devices.Total = convert.Sum(t.devices.Total, devices)
 		t.devices.Unhealthy += broken[name]
-		if node.Unavailable == "" {
-			t.devices.Free = convert.Sum(t.devices.Free, min(node.Accelerators.Free, devices-broken[name]))
-		}
+		t.devices.Free = convert.Sum(t.devices.Free, min(node.Accelerators.Free, devices-broken[name]))
 	}
 }
 

@@ -150,7 +150,8 @@ func (s *stage) mayRead(name string) *v1alpha1.GangSchedulingGroup {
 // placement, at its place and once.
 func (s *stage) wantSound(group *v1alpha1.GangSchedulingGroup, pods []corev1.Pod) {
 	s.t.Helper()
-	living := slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !pod.DeletionTimestamp.IsZero() })
+	// A Pod that is being deleted takes its room until its containers have ended.
+	living := slices.DeleteFunc(pods, func(pod corev1.Pod) bool { return !pod.DeletionTimestamp.IsZero() && isTerminal(&pod) })
 	if len(living) == 0 {
 		return
 	}

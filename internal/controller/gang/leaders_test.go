@@ -1,9 +1,14 @@
 package gang
 
 import (
+	"context"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
@@ -218,4 +223,43 @@ func TestPlannerHearsOfAReleaseFirst(t *testing.T) {
 	if queue, _ := p.waiting([]v1alpha1.GangSchedulingGroup{*group}); len(queue) != 1 {
 		t.Error("the released gang is not in the queue")
 	}
+}
+
+// A gang whose status the API server does not take keeps nobody else waiting.
+func TestRefusedCommitDoesNotStopThePass(t *testing.T) {
+	s := newStage(t, append(twoNodes(), pair("a").Obj(), pair("b").Obj())...)
+	s.settle("a")
+	s.settle("b")
+	refuse := func(ctx context.Context, c client.Client, name string, o client.Object, opts ...client.SubResourceUpdateOption) error {
+		if o.GetName() == "a" {
+			return apierrors.NewInvalid(schema.GroupKind{Kind: "GangSchedulingGroup"}, "a", nil)
+		}
+		return c.SubResource(name).Update(ctx, o, opts...)
+	}
+	s.process = s.newProcess(interceptor.NewClient(s.Client, interceptor.Funcs{SubResourceUpdate: refuse}))
+	if _, err := s.planner.Reconcile(t.Context(), planning[0]); !apierrors.IsInvalid(err) {
+		t.Errorf("planning: %v, want the API server's refusal", err)
+	}
+	if s.gang("b").Status.Placement == nil {
+		t.Error("gang b was not placed")
+	}
+}
+
+// A lost race for one gang is no error, and changes nothing.
+func TestConflictIsQuiet(t *testing.T) {
+	s := newStage(t, append(twoNodes(), pair("train").Obj())...)
+	s.settle("train")
+	s.cache.Freeze(t, s.Client, &v1alpha1.GangSchedulingGroupList{})
+	s.change("train", func(g *v1alpha1.GangSchedulingGroup) { g.Spec.Suspend = new(true) })
+	before := s.fingerprint("train")
+	if result := s.plan(); result.RequeueAfter != conflictRetry {
+		t.Errorf("the planner comes back after %s, want %s", result.RequeueAfter, conflictRetry)
+	}
+	s.clock.advance(mayWriteAgain)
+	if after := s.fingerprint("train"); after != before {
+		t.Errorf("an old view changed\n%s\nto\n%s", before, after)
+	}
+	s.cache.Thaw()
+	s.place("train")
+	s.wantReady("train", "False", v1alpha1.ReasonSuspended)
 }

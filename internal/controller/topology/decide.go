@@ -70,7 +70,7 @@ func decide(world convert.World, scene convert.Scene) decision {
 }
 
 func isDerived(domain *v1alpha1.TopologyDomain) bool {
-	return domain.Labels[v1alpha1.LabelTopologySource] != ""
+	return domain.Spec.Level != v1alpha1.LevelNode && domain.Labels[v1alpha1.LabelTopologySource] != ""
 }
 
 func sameDomain(a, b *v1alpha1.TopologyDomain) bool {

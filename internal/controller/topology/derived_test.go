@@ -65,10 +65,10 @@ func TestDomainsFromLabels(t *testing.T) {
 	edit(s, &nodes[20], func(n *corev1.Node) { n.Spec.Unschedulable = true })
 	s.settle()
 	s.wantTree(
-		`block-a Block < "" labels; nodes 31/32 gpus 250/256`,
+		`block-a Block < "" labels; nodes 31/32 gpus 242/256`,
 		`block-b Block < "" labels; nodes 32/32 gpus 256/256`,
 		`block-a-leaf-0 Leaf < "block-a" labels; nodes 16/16 gpus 122/128`,
-		`block-a-leaf-1 Leaf < "block-a" labels; nodes 15/16 gpus 128/128`,
+		`block-a-leaf-1 Leaf < "block-a" labels; nodes 15/16 gpus 120/128`,
 		`block-b-leaf-0 Leaf < "block-b" labels; nodes 16/16 gpus 128/128`,
 		`block-b-leaf-1 Leaf < "block-b" labels; nodes 16/16 gpus 128/128`,
 	)

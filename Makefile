@@ -1,0 +1,98 @@
+SHELL := /usr/bin/env bash -euo pipefail
+.DEFAULT_GOAL := help
+
+FLEET ?= hgx-64
+FUZZTIME ?= 30s
+
+# Binaries that tests start. CI turns a missing one from a skip into a failure.
+export K8S4AI_BIN := $(CURDIR)/bin
+SANDBOX_GROUPS := etcd kubernetes kwok
+VERIFY_GROUPS := gen lint
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  FLEET=$(FLEET)  a ready-made fleet or a file, for sandbox (docs/fleet.md)"
+	@echo "  FUZZTIME=$(FUZZTIME)  the time of each target of fuzz"
+
+# Work
+
+.PHONY: demo
+demo: sandbox-tools build ## Start a real control plane with 64 simulated GPU nodes, run gangs on it, check every claim
+	go run ./test/demo
+
+.PHONY: sandbox
+sandbox: sandbox-tools ## Start a real control plane with the machines of FLEET and stay until Ctrl-C
+	go run ./test/sandbox/cmd/sandbox up --fleet $(FLEET)
+
+.PHONY: build
+build: ## Build bin/manager
+	CGO_ENABLED=0 go build -trimpath -o bin/manager ./cmd/manager
+
+.PHONY: tools
+tools: ## Build everything that the other targets start into bin/, once (minutes)
+	hack/tools.sh
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin out
+
+# Test
+
+.PHONY: test
+test: sandbox-tools build ## Run the unit tests, and the controller tests against a real API server
+	CI=true go test -timeout 20m $$(go list ./... | grep -v '/test/e2e')
+
+.PHONY: e2e
+e2e: sandbox-tools build ## Run whole stories on simulated fleets
+	CI=true go test -count=1 -timeout 30m ./test/e2e/...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=bin . | sort | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "== $$(dirname "$$file") $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+		done; \
+	done
+
+# Check
+
+.PHONY: verify
+verify: verify-tools ## Fail unless generated files are current, the linters agree, and the build is pure
+	$(MAKE) generate manifests
+	@changed=$$(git status --porcelain); if [[ -n $$changed ]]; then \
+		echo "verify: the tree differs from the last commit; commit what follows, or revert it:" >&2; \
+		echo "$$changed" >&2; git --no-pager diff --stat >&2; exit 1; \
+	fi
+	$(MAKE) lint
+	go test ./internal/archtest
+	CGO_ENABLED=0 go build ./...
+	go mod tidy -diff
+	go mod verify
+
+.PHONY: lint
+lint: lint-tools ## Run the linters
+	bin/golangci-lint run --timeout 20m ./...
+
+.PHONY: generate
+generate: gen-tools ## Write deepcopy functions and docs/reference/api.md from api/
+	bin/controller-gen object:headerFile=hack/boilerplate.go.txt paths=./api/v1alpha1
+	hack/docs.sh
+
+.PHONY: manifests
+manifests: gen-tools ## Write config/crd and config/rbac from markers
+	bin/controller-gen crd:maxDescLen=200,generateEmbeddedObjectMeta=true paths=./api/v1alpha1 output:crd:dir=config/crd/bases
+	bin/controller-gen rbac:roleName=k8s4ai-manager paths=./cmd/manager paths=./internal/controller/... output:rbac:dir=config/rbac
+
+# Each of these takes no time when its binaries are there.
+.PHONY: sandbox-tools verify-tools gen-tools lint-tools
+sandbox-tools:
+	@hack/tools.sh $(SANDBOX_GROUPS)
+verify-tools:
+	@hack/tools.sh $(VERIFY_GROUPS)
+gen-tools:
+	@hack/tools.sh gen
+lint-tools:
+	@hack/tools.sh lint
