@@ -237,14 +237,14 @@ func TestBuildFabricOfNodeVertices(t *testing.T) {
 		"a broken NVLink fabric is told and keeps the node's place": {
 			domains: append(leaf("n1"), vertex("n1", "n1", "", sick)), nodes: nodes("n1"),
 			places: map[string]string{"n1": fabricID + ".1"},
-			want:   map[string][]string{"n1": {`Disagreement: FabricUnhealthy node "n1": NVML says the NVLink fabric is Unhealthy`}},
+			want:   map[string][]string{"n1": {`FabricUnhealthy: FabricUnhealthy node "n1": NVML says the NVLink fabric is Unhealthy`}},
 		},
 		"what stalls comes first": {
 			domains: []v1alpha1.TopologyDomain{vertex("n1", "n1", "gone", nil)},
 			nodes:   []corev1.Node{node("n1", clique, "nonsense")},
 			want: map[string][]string{"n1": {
 				`ParentNotFound!: there is no declared TopologyDomain "gone": correct parentName, or remove it`,
-				`Disagreement: InvalidValue node "n1": label nvidia.com/gpu.clique is "nonsense", not <cluster UUID>.<clique id>`,
+				`IgnoredEvidence: InvalidValue node "n1": label nvidia.com/gpu.clique is "nonsense", not <cluster UUID>.<clique id>`,
 			}},
 		},
 	}
@@ -274,10 +274,10 @@ func TestReasonOf(t *testing.T) {
 		topology.UnknownNode:     {Reason: v1alpha1.ReasonNodeNotFound},
 		topology.Disagreement:    {Reason: v1alpha1.ReasonDisagreement},
 		topology.SpansDomains:    {Reason: v1alpha1.ReasonSpansDomains},
-		topology.FabricUnhealthy: {Reason: v1alpha1.ReasonDisagreement},
-		topology.NameTooLong:     {Reason: v1alpha1.ReasonDisagreement},
-		topology.ValueTooLong:    {Reason: v1alpha1.ReasonDisagreement},
-		topology.InvalidValue:    {Reason: v1alpha1.ReasonDisagreement},
+		topology.FabricUnhealthy: {Reason: v1alpha1.ReasonFabricUnhealthy},
+		topology.NameTooLong:     {Reason: v1alpha1.ReasonIgnoredEvidence},
+		topology.ValueTooLong:    {Reason: v1alpha1.ReasonIgnoredEvidence},
+		topology.InvalidValue:    {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.DuplicateDomain: {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		topology.DuplicateNode:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		topology.InvalidDomain:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},

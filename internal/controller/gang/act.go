@@ -77,7 +77,6 @@ func (r *Reconciler) settle(ctx context.Context, group *v1alpha1.GangSchedulingG
 		}
 	}
 	if !group.DeletionTimestamp.IsZero() {
-		r.Ledger.Release(group.UID, group.Status.Epoch)
 		r.patience.forget(group.UID)
 		return r.setFinalizer(ctx, group, false)
 	}

@@ -92,7 +92,7 @@ func (s *stage) liveThrough(t *testing.T, faults *testkit.Faults) {
 	}
 	s.delete(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "train", Namespace: s.Namespace}}) // Garbage collection's part.
 	s.plan()
-	if uses := s.planner.Ledger.Uses(); len(uses) > 0 {
+	if uses := s.planner.ledger.uses(); len(uses) > 0 {
 		t.Errorf("at the end the ledger still holds %v", uses)
 	}
 }

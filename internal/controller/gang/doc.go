@@ -6,7 +6,7 @@
 //	   ^                                                 |
 //	   +--- suspended, refused, backing off              +- member failed or lost
 //
-// Two reconcilers share the work and one ledger:
+// Two reconcilers share the work:
 //
 //   - Planner looks at all waiting gangs in the order of their priority, asks
 //     placement.Place, and commits an answer by writing it into the gang's status

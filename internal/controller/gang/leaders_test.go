@@ -196,9 +196,9 @@ func TestLostAnswerToARelease(t *testing.T) {
 	s.reconcile("a")
 	s.wantPods("a")
 
-	ledger, faults := s.reconciler.Ledger, &testkit.Faults{At: 1, Lost: true}
+	known, faults := s.planner.ledger, &testkit.Faults{At: 1, Lost: true}
 	s.process = s.newProcess(faults.Client(s.Client))
-	s.reconciler.Ledger, s.planner.Ledger = ledger, ledger
+	s.planner.ledger = known
 	if _, err := s.reconciler.Reconcile(t.Context(), s.gang("a")); err == nil {
 		t.Fatal("the lost answer was not noticed")
 	}
@@ -208,20 +208,6 @@ func TestLostAnswerToARelease(t *testing.T) {
 	s.run("a")
 	if got := s.gang("a").Status.Epoch; got != 2 {
 		t.Errorf("epoch is %d, want 2", got)
-	}
-}
-
-// A planner that hears of a release before the Reconciler has told the ledger
-// must not leave the gang behind: no later event would bring it back.
-func TestPlannerHearsOfAReleaseFirst(t *testing.T) {
-	ledger := NewLedger()
-	group := pair("a").Stored("a").Placed(1, "n1", "n2").Obj()
-	ledger.Commit(group)
-	group.Status.Placement = nil
-	ledger.Observe([]v1alpha1.GangSchedulingGroup{*group})
-	p := NewPlanner(nil, nil, ledger)
-	if queue, _ := p.waiting([]v1alpha1.GangSchedulingGroup{*group}); len(queue) != 1 {
-		t.Error("the released gang is not in the queue")
 	}
 }
 

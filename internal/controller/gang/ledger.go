@@ -3,7 +3,6 @@ package gang
 import (
 	"maps"
 	"slices"
-	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -12,48 +11,37 @@ import (
 	"github.com/k8s4ai/k8s4ai/internal/placement"
 )
 
-// Ledger knows which room is committed to which gang. It is ahead of the cache:
-// a commit and a release enter it in the moment in which the API server has
-// accepted them. After a start it is rebuilt from status by Observe.
-//
-// It is safe for concurrent use.
-type Ledger struct {
-	mu      sync.Mutex
-	entries map[types.UID]entry
-}
+// ledger knows which room is committed to which gang. It is ahead of the cache:
+// a commit enters it in the moment in which the API server has accepted it. A
+// release reaches it through the cache, later than it happens, which only keeps
+// room back for a moment. After a start it is rebuilt from status by observe.
+type ledger map[types.UID]entry
 
-// entry is the newest that is known of one gang. An entry without uses is a
-// released placement: it keeps an older cache from bringing the room back.
+// entry is the newest that is known of one gang. An entry that is not occupied
+// is a released placement: it keeps an older cache from bringing the room back.
 type entry struct {
 	epoch    int64
 	uses     []placement.Use
 	occupied bool
 }
 
-// NewLedger returns an empty ledger.
-func NewLedger() *Ledger {
-	return &Ledger{entries: map[types.UID]entry{}}
-}
-
-// Observe takes over what a list of gangs says, where it is newer than what is
+// observe takes over what a list of gangs says, where it is newer than what is
 // known, and forgets gangs that are not in it. The list must be complete.
-func (l *Ledger) Observe(groups []v1alpha1.GangSchedulingGroup) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l ledger) observe(groups []v1alpha1.GangSchedulingGroup) {
 	seen := make(map[types.UID]bool, len(groups))
 	for i := range groups {
 		group := &groups[i]
 		seen[group.UID] = true
-		known, exists := l.entries[group.UID]
+		known, exists := l[group.UID]
 		// Within one epoch room is only ever given back, so that a cache that shows
 		// the epoch without room is not behind.
 		fresh := entryOf(group)
 		if exists && (known.epoch > fresh.epoch || known.epoch == fresh.epoch && fresh.occupied) {
 			continue
 		}
-		l.entries[group.UID] = fresh
+		l[group.UID] = fresh
 	}
-	maps.DeleteFunc(l.entries, func(uid types.UID, _ entry) bool { return !seen[uid] })
+	maps.DeleteFunc(l, func(uid types.UID, _ entry) bool { return !seen[uid] })
 }
 
 func entryOf(group *v1alpha1.GangSchedulingGroup) entry {
@@ -61,45 +49,22 @@ func entryOf(group *v1alpha1.GangSchedulingGroup) entry {
 	return entry{epoch: group.Status.Epoch, uses: uses, occupied: held}
 }
 
-// Commit enters a placement that the API server has accepted.
-func (l *Ledger) Commit(group *v1alpha1.GangSchedulingGroup) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries[group.UID] = entryOf(group)
+// commit enters a placement that the API server has accepted.
+func (l ledger) commit(group *v1alpha1.GangSchedulingGroup) { l[group.UID] = entryOf(group) }
+
+// holds says whether room is committed to the gang.
+func (l ledger) holds(uid types.UID) bool { return l[uid].occupied }
+
+// holdsEpoch says whether room is committed to exactly this epoch of the gang.
+func (l ledger) holdsEpoch(uid types.UID, epoch int64) bool {
+	return l[uid].occupied && l[uid].epoch == epoch
 }
 
-// Release gives the room of a gang back. epoch is the one that was released; a
-// newer commit stays.
-func (l *Ledger) Release(uid types.UID, epoch int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.entries[uid].epoch <= epoch {
-		l.entries[uid] = entry{epoch: epoch}
-	}
-}
-
-// Holds says whether room is committed to the gang.
-func (l *Ledger) Holds(uid types.UID) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.entries[uid].occupied
-}
-
-// HoldsEpoch says whether room is committed to exactly this epoch of the gang.
-func (l *Ledger) HoldsEpoch(uid types.UID, epoch int64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	known := l.entries[uid]
-	return known.occupied && known.epoch == epoch
-}
-
-// Uses lists all committed room.
-func (l *Ledger) Uses() []placement.Use {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// uses lists all committed room.
+func (l ledger) uses() []placement.Use {
 	var out []placement.Use
-	for _, uid := range slices.Sorted(maps.Keys(l.entries)) {
-		out = append(out, l.entries[uid].uses...)
+	for _, uid := range slices.Sorted(maps.Keys(l)) {
+		out = append(out, l[uid].uses...)
 	}
 	return out
 }

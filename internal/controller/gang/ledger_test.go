@@ -23,59 +23,53 @@ func TestLedger(t *testing.T) {
 		group.Status.Placement = nil
 		return group
 	}
-	observe := func(groups ...*v1alpha1.GangSchedulingGroup) func(*Ledger) {
-		return func(l *Ledger) {
+	observe := func(groups ...*v1alpha1.GangSchedulingGroup) func(ledger) {
+		return func(l ledger) {
 			list := []v1alpha1.GangSchedulingGroup{}
 			for _, group := range groups {
 				list = append(list, *group)
 			}
-			l.Observe(list)
+			l.observe(list)
 		}
 	}
-	commit := func(epoch int64) func(*Ledger) { return func(l *Ledger) { l.Commit(placed(epoch)) } }
-	release := func(epoch int64) func(*Ledger) { return func(l *Ledger) { l.Release(uid, epoch) } }
+	commit := func(epoch int64) func(ledger) { return func(l ledger) { l.commit(placed(epoch)) } }
 	finished := base().Placed(3, "n1", "n2").Finished(v1alpha1.ReasonSucceeded).Obj()
 	garbage := placed(3)
 	garbage.Status.Placement.Roles[0].Hosts = "["
 
 	cases := map[string]struct {
-		heard []func(*Ledger)
+		heard []func(ledger)
 		want  int64
 	}{
-		"a new process learns of a placement":               {[]func(*Ledger){observe(placed(3))}, 3},
-		"a gang without placement holds nothing":            {[]func(*Ledger){observe(empty(3))}, 0},
-		"a finished gang holds nothing":                     {[]func(*Ledger){observe(finished)}, 0},
-		"an unreadable placement holds nothing":             {[]func(*Ledger){observe(garbage)}, 0},
-		"a commit holds although the cache is older":        {[]func(*Ledger){commit(3), observe(empty(2))}, 3},
-		"a commit holds although the cache has the last":    {[]func(*Ledger){commit(3), observe(placed(2))}, 3},
-		"a commit holds when the cache has it":              {[]func(*Ledger){commit(3), observe(placed(3))}, 3},
-		"a release lets go":                                 {[]func(*Ledger){commit(3), release(3)}, 0},
-		"an older cache does not bring a release back":      {[]func(*Ledger){commit(3), release(3), observe(placed(3))}, 0},
-		"a late release leaves a newer commit":              {[]func(*Ledger){commit(4), release(3)}, 4},
-		"a newer epoch in the cache replaces an older one":  {[]func(*Ledger){commit(3), observe(placed(4))}, 4},
-		"a newer epoch in the cache replaces a release":     {[]func(*Ledger){commit(3), release(3), observe(placed(4))}, 4},
-		"a cache that shows the end of an epoch is right":   {[]func(*Ledger){commit(3), observe(empty(3))}, 0},
-		"a cache that shows the gang finished is right":     {[]func(*Ledger){commit(3), observe(finished)}, 0},
-		"and an older cache after it is wrong":              {[]func(*Ledger){commit(3), observe(empty(3)), observe(placed(3))}, 0},
-		"a gang that is gone holds nothing":                 {[]func(*Ledger){commit(3), observe()}, 0},
-		"a release of a gang that nobody knows has no harm": {[]func(*Ledger){release(3)}, 0},
+		"a new process learns of a placement":              {[]func(ledger){observe(placed(3))}, 3},
+		"a gang without placement holds nothing":           {[]func(ledger){observe(empty(3))}, 0},
+		"a finished gang holds nothing":                    {[]func(ledger){observe(finished)}, 0},
+		"an unreadable placement holds nothing":            {[]func(ledger){observe(garbage)}, 0},
+		"a commit holds although the cache is older":       {[]func(ledger){commit(3), observe(empty(2))}, 3},
+		"a commit holds although the cache has the last":   {[]func(ledger){commit(3), observe(placed(2))}, 3},
+		"a commit holds when the cache has it":             {[]func(ledger){commit(3), observe(placed(3))}, 3},
+		"a newer epoch in the cache replaces an older one": {[]func(ledger){commit(3), observe(placed(4))}, 4},
+		"a cache that shows the end of an epoch is right":  {[]func(ledger){commit(3), observe(empty(3))}, 0},
+		"a cache that shows the gang finished is right":    {[]func(ledger){commit(3), observe(finished)}, 0},
+		"and an older cache after it is wrong":             {[]func(ledger){commit(3), observe(empty(3)), observe(placed(3))}, 0},
+		"a gang that is gone holds nothing":                {[]func(ledger){commit(3), observe()}, 0},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			l := NewLedger()
+			l := ledger{}
 			for _, hear := range tc.heard {
 				hear(l)
 			}
-			if got := l.Holds(uid); got != (tc.want > 0) {
-				t.Errorf("Holds() = %v, want %v", got, tc.want > 0)
+			if got := l.holds(uid); got != (tc.want > 0) {
+				t.Errorf("holds() = %v, want %v", got, tc.want > 0)
 			}
 			for epoch := range int64(6) {
-				if got, want := l.HoldsEpoch(uid, epoch), tc.want > 0 && epoch == tc.want; got != want {
-					t.Errorf("HoldsEpoch(%d) = %v, want %v", epoch, got, want)
+				if got, want := l.holdsEpoch(uid, epoch), tc.want > 0 && epoch == tc.want; got != want {
+					t.Errorf("holdsEpoch(%d) = %v, want %v", epoch, got, want)
 				}
 			}
 			want := map[bool]int{true: 2, false: 0}[tc.want > 0]
-			if got := len(l.Uses()); got != want {
+			if got := len(l.uses()); got != want {
 				t.Errorf("%d uses, want %d", got, want)
 			}
 		})

@@ -191,7 +191,7 @@ func TestFirstComeFirstServed(t *testing.T) {
 		group.UID, group.CreationTimestamp = group.UID+"-"+group.UID, metav1.Unix(int64(second), 0)
 		return *group
 	}
-	p := NewPlanner(nil, nil, NewLedger())
+	p := NewPlanner(nil, nil)
 	queue, _ := p.waiting([]v1alpha1.GangSchedulingGroup{at("a", 3), at("b", 1), at("c", 2), at("d", 1)})
 	var got []string
 	for _, group := range queue {

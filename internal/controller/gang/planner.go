@@ -33,15 +33,16 @@ type Planner struct {
 	Client client.Client
 	// Events records what happened.
 	Events events.EventRecorder
-	// Ledger is shared with the Reconciler.
-	Ledger *Ledger
 	// Now is the clock that backoffs are measured on.
 	Now func() time.Time
+
+	// ledger needs no lock, because there is one pass at a time.
+	ledger ledger
 }
 
-// NewPlanner returns a Planner that shares a ledger with a Reconciler.
-func NewPlanner(c client.Client, recorder events.EventRecorder, ledger *Ledger) *Planner {
-	return &Planner{Client: c, Events: recorder, Ledger: ledger, Now: time.Now}
+// NewPlanner returns a Planner. It must not make two passes at a time.
+func NewPlanner(c client.Client, recorder events.EventRecorder) *Planner {
+	return &Planner{Client: c, Events: recorder, Now: time.Now, ledger: ledger{}}
 }
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
@@ -54,7 +55,7 @@ func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 	if err := p.Client.List(ctx, &groups); err != nil {
 		return ctrl.Result{}, fmt.Errorf("listing gangs: %w", err)
 	}
-	p.Ledger.Observe(groups.Items)
+	p.ledger.observe(groups.Items)
 	queue, again := p.waiting(groups.Items)
 	if len(queue) == 0 {
 		return ctrl.Result{RequeueAfter: again}, nil
@@ -88,7 +89,7 @@ func isRefusedWrite(err error) bool {
 func (p *Planner) waiting(groups []v1alpha1.GangSchedulingGroup) (queue []*v1alpha1.GangSchedulingGroup, again time.Duration) {
 	for i := range groups {
 		group := &groups[i]
-		if !wantsPlacement(group) || p.Ledger.Holds(group.UID) {
+		if !wantsPlacement(group) || p.ledger.holds(group.UID) {
 			continue
 		}
 		if off := group.Status.Backoff; off != nil && off.Generation == group.Generation {
@@ -136,8 +137,8 @@ func (p *Planner) look(ctx context.Context) (*room, error) {
 	if err != nil {
 		return nil, err
 	}
-	world.Committed = p.Ledger.Uses()
-	world.IsCommitted = func(pod *corev1.Pod) bool { return p.Ledger.HoldsEpoch(convert.GangOf(pod)) }
+	world.Committed = p.ledger.uses()
+	world.IsCommitted = func(pod *corev1.Pod) bool { return p.ledger.holdsEpoch(convert.GangOf(pod)) }
 	out := &room{scene: world.Scene()}
 	if out.now, err = out.scene.Snapshot(); err != nil {
 		return nil, err
@@ -164,7 +165,7 @@ func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSch
 		return fmt.Errorf("storing the verdict: %w", err)
 	}
 	if found != nil {
-		p.Ledger.Commit(changed)
+		p.ledger.commit(changed)
 		metrics.Commits.Inc()
 		roles, err := convert.PlacedRoles(changed.Status.Placement)
 		if err != nil {

@@ -28,15 +28,13 @@ type Reconciler struct {
 	Live client.Reader
 	// Events records what happened.
 	Events events.EventRecorder
-	// Ledger is shared with the Planner.
-	Ledger *Ledger
 
 	patience *patience
 }
 
 // NewReconciler returns a Reconciler. Live must not read from a cache.
-func NewReconciler(c client.Client, live client.Reader, recorder events.EventRecorder, ledger *Ledger) *Reconciler {
-	return &Reconciler{Client: c, Live: live, Events: recorder, Ledger: ledger, patience: newPatience(time.Now)}
+func NewReconciler(c client.Client, live client.Reader, recorder events.EventRecorder) *Reconciler {
+	return &Reconciler{Client: c, Live: live, Events: recorder, patience: newPatience(time.Now)}
 }
 
 // +kubebuilder:rbac:groups=k8s4ai.io,resources=gangschedulinggroups,verbs=get;list;patch;watch
@@ -71,8 +69,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, group *v1alpha1.GangScheduli
 	return retryConflict(ctrl.Result{RequeueAfter: again}, errors.Join(acted, reported))
 }
 
-// report stores the status when it differs, tells the ledger what is stored,
-// and records events. It returns when to come back for a write that it put off.
+// report stores the status when it differs, and records events. It returns when to come back for a write that it put off.
 func (r *Reconciler) report(ctx context.Context, seen observed, changed *v1alpha1.GangSchedulingGroup) (time.Duration, error) {
 	before := seen.group
 	count(changed, seen)
@@ -91,9 +88,6 @@ func (r *Reconciler) report(ctx context.Context, seen observed, changed *v1alpha
 	r.patience.wrote(changed.UID)
 	if release := changed.Status.Release; release != nil && before.Status.Release == nil {
 		metrics.Releases.WithLabelValues(release.Reason).Inc()
-	}
-	if changed.Status.Placement == nil || isFinished(changed) {
-		r.Ledger.Release(changed.UID, changed.Status.Epoch)
 	}
 	report.Events(r.Events, changed, before.Status.Conditions, changed.Status.Conditions)
 	return 0, nil

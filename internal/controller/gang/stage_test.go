@@ -59,10 +59,9 @@ func (s *stage) newProcess(c client.WithWatch) *process {
 		cache:  testkit.NewCache(c, map[string]client.IndexerFunc{podOwnerIndex: IndexPodOwner}),
 		events: &testkit.Recorder{},
 	}
-	ledger := NewLedger()
-	p.reconciler = NewReconciler(p.cache.Client, c, p.events, ledger)
+	p.reconciler = NewReconciler(p.cache.Client, c, p.events)
 	p.reconciler.patience.now = s.clock.now
-	p.planner = NewPlanner(p.cache.Client, p.events, ledger)
+	p.planner = NewPlanner(p.cache.Client, p.events)
 	p.planner.Now = s.clock.now
 	return p
 }

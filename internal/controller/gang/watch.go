@@ -35,9 +35,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &corev1.Pod{}, podOwnerIndex, IndexPodOwner); err != nil {
 		return err
 	}
-	ledger := NewLedger()
 	recorder := mgr.GetEventRecorder("k8s4ai-gang")
-	reconciler := NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), recorder, ledger)
+	reconciler := NewReconciler(mgr.GetClient(), mgr.GetAPIReader(), recorder)
 	if err := ctrl.NewControllerManagedBy(mgr).
 		Named("gang").
 		For(&v1alpha1.GangSchedulingGroup{}).
@@ -47,7 +46,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(reconcile.AsReconciler(mgr.GetClient(), reconciler)); err != nil {
 		return err
 	}
-	planner := NewPlanner(mgr.GetClient(), recorder, ledger)
+	planner := NewPlanner(mgr.GetClient(), recorder)
 	toPlanning := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return planning })
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("gang-planner").

@@ -171,7 +171,7 @@ func TestWrongDeclarations(t *testing.T) {
 		s.wantCondition(name, v1alpha1.ConditionStalled, strings.Replace(want, "False", "True", 1))
 	}
 	s.wantCondition("good", v1alpha1.ConditionReady, "True Accepted")
-	if got := line(s.domain("good")); got != `good Leaf < "" declared; nodes 1/2 gpus 16/16` {
+	if got := line(s.domain("good")); got != `good Leaf < "" declared; nodes 1/2 gpus 8/16` {
 		t.Errorf("the sound domain is %s", got)
 	}
 	s.wantLabels("n1", map[string]string{})
@@ -206,7 +206,7 @@ func TestImpossibleReport(t *testing.T) {
 	const why = `the node report cannot be true, so that the node takes no gangs: DuplicateDevice node "n1": GPU "GPU-2": PCI address "0000:1b:00.0" is taken`
 	s.wantCondition("n1", v1alpha1.ConditionReady, "False ImpossibleReport: "+why)
 	s.wantCondition("n1", v1alpha1.ConditionStalled, "True ImpossibleReport: "+why)
-	s.wantTree(`good Leaf < "" declared; nodes 0/1 gpus 8/8`)
+	s.wantTree(`good Leaf < "" declared; nodes 0/1 gpus 0/8`)
 	liar.Status.Node.Accelerators = liar.Status.Node.Accelerators[:1]
 	s.agentReports(liar)
 	s.settle()
