@@ -627,6 +627,12 @@ type GangRefusal struct {
 	// +kubebuilder:validation:MaxLength=63
 	Reason string `json:"reason,omitempty"`
 
+	// generation is the metadata.generation that was refused.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
+
 	// message is the refusal in one sentence, such as "needs 24 slots in one
 	// Block, best is block-b with 17".
 	//

@@ -27,8 +27,12 @@ func Resources(list corev1.ResourceList) placement.Resources {
 }
 
 // amountOf is a quantity in units of a scale, the largest integer for one that
-// is larger: a sum of quantities can be, and ScaledValue then wraps around.
+// is larger: a sum of quantities can be, and ScaledValue then wraps around. Less
+// than nothing counts as nothing.
 func amountOf(quantity resource.Quantity, scale resource.Scale) int64 {
+	if quantity.Sign() < 0 {
+		return 0
+	}
 	if quantity.Cmp(*resource.NewScaledQuantity(math.MaxInt64, scale)) >= 0 {
 		return math.MaxInt64
 	}

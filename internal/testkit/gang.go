@@ -178,7 +178,7 @@ func (b *GangBuilder) Restarts(n int32) *GangBuilder {
 
 // Refused sets a refusal.
 func (b *GangBuilder) Refused(reason string) *GangBuilder {
-	b.gang.Status.Refusal = &v1alpha1.GangRefusal{Reason: reason, Message: "refused for a test"}
+	b.gang.Status.Refusal = &v1alpha1.GangRefusal{Reason: reason, Generation: max(b.gang.Generation, 1), Message: "refused for a test"}
 	return b
 }
 

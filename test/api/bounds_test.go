@@ -99,7 +99,7 @@ func TestBounds(t *testing.T) {
 		"a placement without hosts":          {kind: gang, status: []string{placed + "roles: [{name: worker, replicas: 1, hosts: ''}]}"}, want: "should be at least 1 chars long"},
 		"a placement of one role twice":      {kind: gang, status: []string{placed + "roles: [{name: worker, replicas: 1, hosts: a}, {name: worker, replicas: 1, hosts: b}]}"}, want: "Duplicate value"},
 		"a release without a reason":         {kind: gang, status: []string{"status.release: {message: why}"}, want: "status.release.reason: Required value"},
-		"a refusal as long as a novel":       {kind: gang, status: []string{"status.refusal: {reason: WaitingForRoom, message: " + strings.Repeat("x", 1025) + "}"}, want: "may not be more than 1024 bytes"},
+		"a refusal as long as a novel":       {kind: gang, status: []string{"status.refusal: {reason: WaitingForRoom, generation: 1, message: " + strings.Repeat("x", 1025) + "}"}, want: "may not be more than 1024 bytes"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

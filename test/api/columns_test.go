@@ -41,7 +41,7 @@ func TestColumns(t *testing.T) {
 		},
 		"a gang that runs": {
 			kind: gang, resource: "gangschedulinggroups",
-			status: "{epoch: 2, pods: {desired: 4, created: 4, bound: 4, running: 3, succeeded: 0, failed: 0}, refusal: {reason: WaitingForRoom, message: no room}, " +
+			status: "{epoch: 2, pods: {desired: 4, created: 4, bound: 4, running: 3, succeeded: 0, failed: 0}, refusal: {reason: WaitingForRoom, generation: 1, message: no room}, " +
 				"placement: {generation: 1, committedTime: '2026-01-01T00:00:00Z', level: Leaf, domain: leaf-1, roles: [{name: worker, replicas: 4, hosts: 'node-[1-4]'}]}, conditions: [" + readyCondition + "]}",
 			want: map[string]any{"Ready": "True", "Reason": "Running", "Pods": 4.0, "Running": 3.0, "Domain": "leaf-1", "Refusal": "no room", "Epoch": 2.0},
 			wide: []string{"Refusal", "Epoch"},

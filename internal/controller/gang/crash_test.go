@@ -105,7 +105,7 @@ func (s *stage) round(faults *testkit.Faults) *v1alpha1.GangSchedulingGroup {
 	if faults.Fatal && faults.Happened() {
 		s.restart()
 	}
-	if _, err := s.planner.Reconcile(s.t.Context(), planning[0]); err != nil && !faults.Happened() {
+	if _, err := s.planner.Reconcile(s.t.Context(), fleetPass[0]); err != nil && !faults.Happened() {
 		s.t.Fatalf("planning: %v", err)
 	}
 	s.wantNoOvercommit()

@@ -59,7 +59,7 @@ func TestTwoLeaders(t *testing.T) {
 	if placed.Status.Placement == nil {
 		t.Fatal("the first leader did not place gang a")
 	}
-	result, err := second.planner.Reconcile(t.Context(), planning[0])
+	result, err := second.planner.Reconcile(t.Context(), fleetPass[0])
 	if err != nil || result.RequeueAfter != conflictRetry {
 		t.Errorf("the second leader got %v, %v; want a quiet retry", result, err)
 	}
@@ -175,7 +175,7 @@ func TestLostAnswerToACommit(t *testing.T) {
 	s.settle("b")
 	faults := &testkit.Faults{At: 1, Lost: true}
 	s.process = s.newProcess(faults.Client(s.Client))
-	if _, err := s.planner.Reconcile(t.Context(), planning[0]); err == nil {
+	if _, err := s.planner.Reconcile(t.Context(), fleetPass[0]); err == nil {
 		t.Error("the planner hides that a write failed")
 	}
 	s.wantNoOvercommit()
@@ -183,6 +183,39 @@ func TestLostAnswerToACommit(t *testing.T) {
 	s.wantNoOvercommit()
 	if s.gang("a").Status.Epoch != 1 || s.gang("b").Status.Placement != nil {
 		t.Errorf("gang a is at epoch %d, gang b has placement %v; want 1 and none", s.gang("a").Status.Epoch, s.gang("b").Status.Placement)
+	}
+}
+
+// The doubt lasts while the cache is old: a gang of higher priority that comes
+// meanwhile gets no room that may be taken.
+func TestLostAnswerAndANewcomer(t *testing.T) {
+	s := newStage(t, append(twoNodes(), pair("a").Obj(), pair("b").Priority(10).Suspended().Obj())...)
+	s.settle("a")
+	s.settle("b")
+	faults := &testkit.Faults{At: 1, Lost: true}
+	s.process = s.newProcess(faults.Client(s.Client))
+	if _, err := s.planner.Reconcile(t.Context(), fleetPass[0]); err == nil {
+		t.Error("the planner hides that a write failed")
+	}
+	if s.gang("a").Status.Epoch != 1 {
+		t.Fatal("the commit did not reach the API server")
+	}
+	b := s.gang("b")
+	b.Spec.Suspend = nil
+	if err := s.Client.Update(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	stale := &v1alpha1.GangSchedulingGroupList{}
+	s.cache.Freeze(t, s.Client, stale)
+	for i := range stale.Items {
+		if stale.Items[i].Name == "a" {
+			stale.Items[i].Status = v1alpha1.GangSchedulingGroupStatus{}
+		}
+	}
+	s.plan()
+	s.wantNoOvercommit()
+	if got := s.gang("b").Status.Placement; got != nil {
+		t.Errorf("gang b has placement %v, want none", got)
 	}
 }
 
@@ -223,7 +256,7 @@ func TestRefusedCommitDoesNotStopThePass(t *testing.T) {
 		return c.SubResource(name).Update(ctx, o, opts...)
 	}
 	s.process = s.newProcess(interceptor.NewClient(s.Client, interceptor.Funcs{SubResourceUpdate: refuse}))
-	if _, err := s.planner.Reconcile(t.Context(), planning[0]); !apierrors.IsInvalid(err) {
+	if _, err := s.planner.Reconcile(t.Context(), fleetPass[0]); !apierrors.IsInvalid(err) {
 		t.Errorf("planning: %v, want the API server's refusal", err)
 	}
 	if s.gang("b").Status.Placement == nil {

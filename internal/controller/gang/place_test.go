@@ -191,8 +191,8 @@ func TestFirstComeFirstServed(t *testing.T) {
 		group.UID, group.CreationTimestamp = group.UID+"-"+group.UID, metav1.Unix(int64(second), 0)
 		return *group
 	}
-	p := NewPlanner(nil, nil)
-	queue, _ := p.waiting([]v1alpha1.GangSchedulingGroup{at("a", 3), at("b", 1), at("c", 2), at("d", 1)})
+	p := NewPlanner(nil, nil, nil)
+	queue, _ := p.waiting([]v1alpha1.GangSchedulingGroup{at("a", 3), at("b", 1), at("c", 2), at("d", 1)}, true)
 	var got []string
 	for _, group := range queue {
 		got = append(got, group.Name)
@@ -292,4 +292,43 @@ func TestGroupsInACircle(t *testing.T) {
 		t.Fatalf("place() = %v, %+v; want InvalidSpec", placed, refusal)
 	}
 	wantText(t, refusal.Message, "parentName leads in a circle")
+}
+
+// A stalled gang costs nothing while only the free room changes, and is looked
+// at when the fleet does, or when it changes itself.
+func TestStalledGangWaitsForTheFleet(t *testing.T) {
+	s := newStage(t, append(twoNodes()[:2], pair("train").Obj())...)
+	s.settle("train")
+	s.plan()
+	s.wantReady("train", "False", v1alpha1.ReasonUnsatisfiable)
+	s.Create(t, testkit.Node("n2").GPUs(8).Obj())
+	if _, err := s.planner.Reconcile(t.Context(), roomPass[0]); err != nil {
+		t.Fatal(err)
+	}
+	s.wantReady("train", "False", v1alpha1.ReasonUnsatisfiable)
+
+	group := s.gang("train")
+	group.Spec.Priority = new(int32(1))
+	if err := s.Client.Update(t.Context(), group); err != nil {
+		t.Fatal(err)
+	}
+	s.reconcile("train")
+	if _, err := s.planner.Reconcile(t.Context(), roomPass[0]); err != nil {
+		t.Fatal(err)
+	}
+	if s.gang("train").Status.Placement == nil {
+		t.Error("the changed gang was not looked at")
+	}
+}
+
+func TestFleetChangeWakesAStalledGang(t *testing.T) {
+	s := newStage(t, append(twoNodes()[:2], pair("train").Obj())...)
+	s.settle("train")
+	s.plan()
+	s.wantReady("train", "False", v1alpha1.ReasonUnsatisfiable)
+	s.Create(t, testkit.Node("n2").GPUs(8).Obj())
+	s.plan()
+	if s.gang("train").Status.Placement == nil {
+		t.Error("the gang was not placed")
+	}
 }

@@ -31,6 +31,8 @@ import (
 type Planner struct {
 	// Client reads from the cache and writes to the API server.
 	Client client.Client
+	// Live reads from the API server.
+	Live client.Reader
 	// Events records what happened.
 	Events events.EventRecorder
 	// Now is the clock that backoffs are measured on.
@@ -38,25 +40,29 @@ type Planner struct {
 
 	// ledger needs no lock, because there is one pass at a time.
 	ledger ledger
+	// unsure is set after a write of which it is not known whether it took room.
+	unsure bool
 }
 
-// NewPlanner returns a Planner. It must not make two passes at a time.
-func NewPlanner(c client.Client, recorder events.EventRecorder) *Planner {
-	return &Planner{Client: c, Events: recorder, Now: time.Now, ledger: ledger{}}
+// NewPlanner returns a Planner. It must not make two passes at a time. Live must
+// not read from a cache.
+func NewPlanner(c client.Client, live client.Reader, recorder events.EventRecorder) *Planner {
+	return &Planner{Client: c, Live: live, Events: recorder, Now: time.Now, ledger: ledger{}}
 }
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;watch
 // +kubebuilder:rbac:groups=k8s4ai.io,resources=acceleratorclasses;topologydomains,verbs=get;list;watch
 
 // Reconcile makes one pass: it looks at every waiting gang, in the order in
-// which they are to be served, and commits each that fits what is left.
-func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	var groups v1alpha1.GangSchedulingGroupList
-	if err := p.Client.List(ctx, &groups); err != nil {
-		return ctrl.Result{}, fmt.Errorf("listing gangs: %w", err)
+// which they are to be served, and commits each that fits what is left. Gangs
+// that are stalled have their turn when the fleet changes.
+func (p *Planner) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	groups, err := p.list(ctx)
+	if err != nil {
+		return ctrl.Result{}, err
 	}
-	p.ledger.observe(groups.Items)
-	queue, again := p.waiting(groups.Items)
+	p.ledger.observe(groups)
+	queue, again := p.waiting(groups, request == fleetPass[0])
 	if len(queue) == 0 {
 		return ctrl.Result{RequeueAfter: again}, nil
 	}
@@ -71,6 +77,7 @@ func (p *Planner) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, e
 		if err := p.serve(ctx, room, group); err != nil {
 			failed = append(failed, fmt.Errorf("gang %s/%s: %w", group.Namespace, group.Name, err))
 			if !isRefusedWrite(err) {
+				p.unsure = true
 				break // Whether room was taken is not known, so nobody else gets any from this pass.
 			}
 		}
@@ -84,12 +91,27 @@ func isRefusedWrite(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
+// list lists all gangs: from the cache, or, after a write in doubt, as the API
+// server has them, so that the ledger learns of it before anybody gets room.
+func (p *Planner) list(ctx context.Context) ([]v1alpha1.GangSchedulingGroup, error) {
+	reader := client.Reader(p.Client)
+	if p.unsure {
+		reader = p.Live
+	}
+	var groups v1alpha1.GangSchedulingGroupList
+	if err := reader.List(ctx, &groups); err != nil {
+		return nil, fmt.Errorf("listing gangs: %w", err)
+	}
+	p.unsure = false
+	return groups.Items, nil
+}
+
 // waiting lists the gangs that want a placement now, first come first served
 // within one priority, and says when a gang that backs off wants one.
-func (p *Planner) waiting(groups []v1alpha1.GangSchedulingGroup) (queue []*v1alpha1.GangSchedulingGroup, again time.Duration) {
+func (p *Planner) waiting(groups []v1alpha1.GangSchedulingGroup, stalledToo bool) (queue []*v1alpha1.GangSchedulingGroup, again time.Duration) {
 	for i := range groups {
 		group := &groups[i]
-		if !wantsPlacement(group) || p.ledger.holds(group.UID) {
+		if !wantsPlacement(group) || p.ledger.holds(group.UID) || isStalled(group) && !stalledToo {
 			continue
 		}
 		if off := group.Status.Backoff; off != nil && off.Generation == group.Generation {
@@ -151,6 +173,9 @@ func (p *Planner) look(ctx context.Context) (*room, error) {
 func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSchedulingGroup) error {
 	changed := group.DeepCopy()
 	found, refusal := room.place(changed)
+	if refusal != nil {
+		refusal.Generation = group.Generation
+	}
 	changed.Status.Refusal = refusal
 	if found != nil {
 		changed.Status.Placement = convert.GangPlacement(found, changed, p.Now())

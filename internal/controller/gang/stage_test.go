@@ -61,7 +61,7 @@ func (s *stage) newProcess(c client.WithWatch) *process {
 	}
 	p.reconciler = NewReconciler(p.cache.Client, c, p.events)
 	p.reconciler.patience.now = s.clock.now
-	p.planner = NewPlanner(p.cache.Client, p.events)
+	p.planner = NewPlanner(p.cache.Client, c, p.events)
 	p.planner.Now = s.clock.now
 	return p
 }
@@ -72,7 +72,7 @@ func (s *stage) restart() { s.process = s.newProcess(s.Client) }
 // plan makes one pass of the planner.
 func (s *stage) plan() ctrl.Result {
 	s.t.Helper()
-	result, err := s.planner.Reconcile(s.t.Context(), planning[0])
+	result, err := s.planner.Reconcile(s.t.Context(), fleetPass[0])
 	if err != nil {
 		s.t.Fatalf("planning: %v", err)
 	}

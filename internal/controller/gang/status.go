@@ -69,14 +69,24 @@ func lookAt(group *v1alpha1.GangSchedulingGroup) outlook {
 		return outlook{placed: true, reconciling: true, reason: v1alpha1.ReasonStarting, message: "starting the pods, " + where(status.Placement)}
 	case ptr.Deref(group.Spec.Suspend, false):
 		return outlook{reason: v1alpha1.ReasonSuspended, message: "spec.suspend is true: set it to false to start the gang"}
-	case status.Backoff != nil && status.Refusal == nil:
+	case status.Backoff != nil && !isCurrent(status.Refusal, group):
 		return outlook{reconciling: true, reason: v1alpha1.ReasonBackingOff,
 			message: fmt.Sprintf("the last placement could not be realised, a new one is made after %s: %s", status.Backoff.NotBefore.UTC().Format("15:04:05 MST"), status.Backoff.Message)}
-	case status.Refusal != nil:
-		stalled := slices.Contains(stallingRefusals, status.Refusal.Reason)
+	case isCurrent(status.Refusal, group):
+		stalled := isStalled(group)
 		return outlook{stalled: stalled, reconciling: !stalled, reason: status.Refusal.Reason, message: status.Refusal.Message}
 	}
 	return outlook{reconciling: true, reason: v1alpha1.ReasonWaitingForRoom, message: "waiting to be placed"}
+}
+
+// isCurrent says whether a refusal is about the gang as it is now.
+func isCurrent(refusal *v1alpha1.GangRefusal, group *v1alpha1.GangSchedulingGroup) bool {
+	return refusal != nil && refusal.Generation == group.Generation
+}
+
+// isStalled says whether the gang as it is now needs a person, or another fleet.
+func isStalled(group *v1alpha1.GangSchedulingGroup) bool {
+	return isCurrent(group.Status.Refusal, group) && slices.Contains(stallingRefusals, group.Status.Refusal.Reason)
 }
 
 // where tells a person where a gang sits.

@@ -26,6 +26,8 @@ func TestConditions(t *testing.T) {
 		"new": {waiting(), [5]string{"False WaitingForRoom", "True WaitingForRoom", idle, "False WaitingForRoom", open}, "waiting to be placed"},
 		"waiting for room": {waiting().Refused(v1alpha1.ReasonWaitingForRoom),
 			[5]string{"False WaitingForRoom", "True WaitingForRoom", idle, "False WaitingForRoom", open}, "refused for a test"},
+		"refused in an older form": {waiting().Refused(v1alpha1.ReasonInvalidSpec),
+			[5]string{"False WaitingForRoom", "True WaitingForRoom", idle, "False WaitingForRoom", open}, "waiting to be placed"},
 		"no proof": {waiting().Refused(v1alpha1.ReasonNoProof),
 			[5]string{"False NoProof", "True NoProof", idle, "False NoProof", open}, "refused for a test"},
 		"unsatisfiable": {waiting().Refused(v1alpha1.ReasonUnsatisfiable),
@@ -53,6 +55,9 @@ func TestConditions(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			group := tc.gang.Generation(7).Obj()
+			if group.Status.Refusal != nil && name != "refused in an older form" {
+				group.Status.Refusal.Generation = 7
+			}
 			setConditions(group)
 			got := conditions(group)
 			have := [5]string{got["Ready"], got["Reconciling"], got["Stalled"], got["Placed"], got["Finished"]}

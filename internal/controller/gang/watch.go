@@ -27,8 +27,14 @@ const (
 	gangWorkers = 8
 )
 
-// planning is the one request of the Planner.
-var planning = []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "planning"}}}
+// The two requests of the Planner, which differ in the gangs that they look at.
+var (
+	// roomPass follows a change of what is free. A gang that would not fit an empty
+	// fleet either is left alone.
+	roomPass = []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "room"}}}
+	// fleetPass follows a change of nodes, domains or classes, and looks at all.
+	fleetPass = []reconcile.Request{{NamespacedName: types.NamespacedName{Name: "fleet"}}}
+)
 
 // Setup adds the Reconciler and the Planner to a manager.
 func Setup(ctx context.Context, mgr ctrl.Manager) error {
@@ -46,15 +52,16 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(reconcile.AsReconciler(mgr.GetClient(), reconciler)); err != nil {
 		return err
 	}
-	planner := NewPlanner(mgr.GetClient(), recorder)
-	toPlanning := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return planning })
+	planner := NewPlanner(mgr.GetClient(), mgr.GetAPIReader(), recorder)
+	toRoomPass := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return roomPass })
+	toFleetPass := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return fleetPass })
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("gang-planner").
-		Watches(&v1alpha1.GangSchedulingGroup{}, toPlanning, builder.WithPredicates(gangWantsPlanning)).
-		Watches(&corev1.Pod{}, toPlanning, builder.WithPredicates(podFreesRoom)).
-		Watches(&corev1.Node{}, toPlanning, builder.WithPredicates(observe.NodeChanged)).
-		Watches(&v1alpha1.TopologyDomain{}, toPlanning, builder.WithPredicates(observe.EvidenceChanged)).
-		Watches(&v1alpha1.AcceleratorClass{}, toPlanning, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.GangSchedulingGroup{}, toRoomPass, builder.WithPredicates(gangWantsPlanning)).
+		Watches(&corev1.Pod{}, toRoomPass, builder.WithPredicates(podFreesRoom)).
+		Watches(&corev1.Node{}, toFleetPass, builder.WithPredicates(observe.NodeChanged)).
+		Watches(&v1alpha1.TopologyDomain{}, toFleetPass, builder.WithPredicates(observe.EvidenceChanged)).
+		Watches(&v1alpha1.AcceleratorClass{}, toFleetPass, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(planner)
 }
 
