@@ -97,3 +97,29 @@ func scrape(ctx context.Context, base, token string) (status int, body string, e
 	data, err := io.ReadAll(io.LimitReader(response.Body, 8<<20))
 	return response.StatusCode, string(data), err
 }
+
+// A kubelet hears from the manager's probes that it lives and is ready.
+func TestManagerAnswersProbes(t *testing.T) {
+	address := freeAddress(t)
+	env.KillManager()
+	if err := env.StartManager("--health-probe-bind-address", address); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		eventually(t.Context(), t, path+" answers", func(ctx context.Context) error {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, http.NoBody)
+			if err != nil {
+				return err
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			defer response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("status %d", response.StatusCode)
+			}
+			return nil
+		})
+	}
+}
