@@ -54,20 +54,7 @@ func (s *stage) settle() {
 
 func (s *stage) versions() string {
 	s.t.Helper()
-	var out strings.Builder
-	for _, list := range []client.ObjectList{&corev1.NodeList{}, &v1alpha1.AcceleratorClassList{}} {
-		if err := s.Client.List(s.t.Context(), list); err != nil {
-			s.t.Fatal(err)
-		}
-		objects, err := meta.ExtractList(list)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, object := range objects {
-			fmt.Fprintln(&out, object.(client.Object).GetName(), object.(client.Object).GetResourceVersion())
-		}
-	}
-	return out.String()
+	return s.Versions(s.t, &corev1.NodeList{}, &v1alpha1.AcceleratorClassList{})
 }
 
 // wantClass compares a class as

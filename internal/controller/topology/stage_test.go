@@ -87,20 +87,7 @@ func (s *stage) settle() {
 // versions changes when any object does that a pass could write.
 func (s *stage) versions() string {
 	s.t.Helper()
-	var out strings.Builder
-	for _, list := range []client.ObjectList{&corev1.NodeList{}, &v1alpha1.TopologyDomainList{}} {
-		if err := s.Client.List(s.t.Context(), list); err != nil {
-			s.t.Fatal(err)
-		}
-		objects, err := meta.ExtractList(list)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		for _, object := range objects {
-			fmt.Fprintln(&out, object.(client.Object).GetName(), object.(client.Object).GetResourceVersion())
-		}
-	}
-	return out.String()
+	return s.Versions(s.t, &corev1.NodeList{}, &v1alpha1.TopologyDomainList{})
 }
 
 func (s *stage) domain(name string) *v1alpha1.TopologyDomain {
