@@ -33,15 +33,34 @@ func (e *Env) StartManager(flags ...string) error {
 	e.manager.mu.Lock()
 	defer e.manager.mu.Unlock()
 	e.manager.runs++
-	usual := []string{"--kubeconfig", e.managerKubeconfig, "--leader-election-namespace", "k8s4ai-system",
-		"--leader-election-lease-duration", "3s", "--metrics-bind-address", "0", "--health-probe-bind-address", "0"}
-	process, err := e.Run(fmt.Sprintf("manager-%d", e.manager.runs), filepath.Join(e.bin, "manager"), append(usual, flags...)...)
+	process, err := e.runManager(fmt.Sprintf("manager-%d", e.manager.runs), flags)
 	if err != nil {
-		return fmt.Errorf("starting the manager (`make build` makes it): %w", err)
+		return err
 	}
 	e.manager.process = process
 	go e.keep(process, flags)
 	return nil
+}
+
+// StartStandby starts a second manager, which waits for the lease of the first.
+// It is not started again when it ends.
+func (e *Env) StartStandby() (*sandbox.Process, error) { return e.runManager("standby", nil) }
+
+// Manager is the process of the manager at this moment.
+func (e *Env) Manager() *sandbox.Process {
+	e.manager.mu.Lock()
+	defer e.manager.mu.Unlock()
+	return e.manager.process
+}
+
+func (e *Env) runManager(name string, flags []string) (*sandbox.Process, error) {
+	usual := []string{"--kubeconfig", e.managerKubeconfig, "--leader-election-namespace", "k8s4ai-system",
+		"--leader-election-lease-duration", "3s", "--metrics-bind-address", "0", "--health-probe-bind-address", "0"}
+	process, err := e.Run(name, filepath.Join(e.bin, "manager"), append(usual, flags...)...)
+	if err != nil {
+		return nil, fmt.Errorf("starting the manager (`make build` makes it): %w", err)
+	}
+	return process, nil
 }
 
 // keep starts the manager again when it ends and nobody has killed it.

@@ -1,6 +1,9 @@
 package sandbox
 
-import "fmt"
+import (
+	"fmt"
+	"syscall"
+)
 
 // Process is a program that runs beside the cluster and ends with it.
 type Process struct {
@@ -24,6 +27,13 @@ func (p *Process) Done() <-chan struct{} { return p.proc.done }
 
 // Log is the path of the program's output.
 func (p *Process) Log() string { return p.proc.log }
+
+// Freeze stops the program in its tracks, as a machine that hangs would, until
+// Thaw lets it go on where it was.
+func (p *Process) Freeze() error { return p.proc.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Thaw ends a Freeze.
+func (p *Process) Thaw() error { return p.proc.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Kill ends the program with SIGKILL and returns when it is gone.
 func (p *Process) Kill() { p.cluster.procs.forget(p.proc) }
