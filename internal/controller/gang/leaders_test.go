@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -153,6 +154,32 @@ func TestReconcilerWithAnOldGang(t *testing.T) {
 			s.settle("train")
 			s.wantReady("train", "True", v1alpha1.ReasonRunning)
 		})
+	}
+}
+
+// The other way round: a cache that shows the gang as started and not yet its
+// Pods, as in a process that hung or has just begun, loses nobody.
+func TestGangCacheAheadOfPodCache(t *testing.T) {
+	s := newStage(t, append(twoNodes(), pair("train").Obj())...)
+	old := s.newProcess(s.Client)
+	old.cache.Freeze(t, s.Client, &corev1.PodList{})
+	s.run("train")
+	for range 3 {
+		if _, err := old.reconciler.Reconcile(t.Context(), s.gang("train")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if release := s.gang("train").Status.Release; release != nil {
+		t.Errorf("the gang is released: %+v", release)
+	}
+	s.wantReady("train", "True", v1alpha1.ReasonRunning)
+
+	s.delete(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: "train-worker-1"}})
+	if _, err := old.reconciler.Reconcile(t.Context(), s.gang("train")); err != nil {
+		t.Fatal(err)
+	}
+	if release := s.gang("train").Status.Release; release == nil || release.Reason != v1alpha1.ReleaseMemberLost {
+		t.Errorf("a pod is gone, and the release is %+v", release)
 	}
 }
 

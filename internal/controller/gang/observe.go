@@ -86,6 +86,21 @@ func (r *Reconciler) checkCurrent(ctx context.Context, group *v1alpha1.GangSched
 	return nil
 }
 
+// observeLive replaces the Pods of an observation by those that the API server
+// has at this moment. Caches of different kinds are not in step: one that shows a
+// gang as started may belong to a process that has yet to hear of its Pods.
+func (r *Reconciler) observeLive(ctx context.Context, seen observed) (observed, error) {
+	live, err := r.livePods(ctx, seen.group)
+	if err != nil {
+		return seen, err
+	}
+	seen.pods = make(map[string]*corev1.Pod, len(live))
+	for i := range live {
+		seen.pods[live[i].Name] = &live[i]
+	}
+	return seen, nil
+}
+
 // livePods lists the Pods of a gang as the API server has them at this moment.
 // A cache can miss a Pod that was just created; this cannot.
 func (r *Reconciler) livePods(ctx context.Context, group *v1alpha1.GangSchedulingGroup) ([]corev1.Pod, error) {

@@ -54,6 +54,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, group *v1alpha1.GangScheduli
 		return ctrl.Result{}, err
 	}
 	next := decide(seen)
+	if next.release != nil && next.release.Reason == v1alpha1.ReleaseMemberLost {
+		// A Pod that the cache does not show may be one that it does not show yet.
+		if seen, err = r.observeLive(ctx, seen); err != nil {
+			return ctrl.Result{}, err
+		}
+		next = decide(seen)
+	}
 	if next.addFinalizer {
 		return retryConflict(ctrl.Result{}, r.setFinalizer(ctx, group, true))
 	}
