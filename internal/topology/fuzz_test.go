@@ -42,7 +42,7 @@ func fuzzInput(c *choices) Input {
 		}
 		in.Declared = append(in.Declared, d)
 	}
-	keys := append(EvidenceKeys(), LeafLabel, BlockLabel, gkeBlock, gkeLeaf, gkeLeaf, cliqueKey, cliqueKey)
+	keys := append(evidenceKeys(), LeafLabel, BlockLabel, gkeBlock, gkeLeaf, gkeLeaf, cliqueKey, cliqueKey)
 	for range c.below(8) {
 		n := Labelled{Name: c.name(), Labels: map[string]string{}}
 		for range c.below(5) {
@@ -126,7 +126,7 @@ func checkForest(t *testing.T, in Input, a Assembly) {
 		if n.Domain != directly[n.Node] {
 			t.Errorf("node %q says %q and is in %q", n.Node, n.Domain, directly[n.Node])
 		}
-		if _, inner := n.Path.Innermost(); inner != n.Domain {
+		if inner := innermost(n.Path); inner != n.Domain {
 			t.Errorf("node %q has path %q and domain %q", n.Node, n.Path, n.Domain)
 		}
 		for _, name := range n.Path[Fabric:Node] {
@@ -173,4 +173,27 @@ func FuzzValidateReport(f *testing.F) {
 			}
 		}
 	})
+}
+
+// evidenceKeys lists the label keys that Assemble reads, sorted.
+func evidenceKeys() []string {
+	keys := []string{cliqueKey}
+	for _, p := range providers {
+		for _, k := range p.keys {
+			keys = append(keys, k.key)
+		}
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// innermost is the narrowest domain above a node, "" for one outside of every
+// fabric.
+func innermost(p Path) string {
+	for l := NVLinkDomain; l > Cluster; l-- {
+		if p[l] != "" {
+			return p[l]
+		}
+	}
+	return ""
 }

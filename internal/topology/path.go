@@ -20,14 +20,3 @@ func (p Path) At(level Level) (Level, string) {
 	}
 	return Node, p[Node]
 }
-
-// Innermost returns the narrowest domain above the node, or Cluster and "" for
-// a node outside of every fabric.
-func (p Path) Innermost() (Level, string) {
-	for l := NVLinkDomain; l > Cluster; l-- {
-		if p[l] != "" {
-			return l, p[l]
-		}
-	}
-	return Cluster, ""
-}

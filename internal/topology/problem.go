@@ -112,26 +112,6 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// ProblemsByDomain groups problems by the domain that they concern, in order.
-func ProblemsByDomain(problems []Problem) map[string][]Problem {
-	return groupProblems(problems, func(p Problem) string { return p.Domain })
-}
-
-// ProblemsByNode groups problems by the node that they concern, in order.
-func ProblemsByNode(problems []Problem) map[string][]Problem {
-	return groupProblems(problems, func(p Problem) string { return p.Node })
-}
-
-func groupProblems(problems []Problem, key func(Problem) string) map[string][]Problem {
-	groups := map[string][]Problem{}
-	for _, p := range problems {
-		if k := key(p); k != "" {
-			groups[k] = append(groups[k], p)
-		}
-	}
-	return groups
-}
-
 // domainProblem and nodeProblem keep facts within their bounds.
 func domainProblem(kind ProblemKind, domain string, facts ...string) Problem {
 	return Problem{Kind: kind, Domain: domain, Facts: boundFacts(facts)}

@@ -2,7 +2,6 @@ package topology
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,19 +79,6 @@ var providers = []provider{
 		{"network.topology.nvidia.com/leaf", Leaf},
 		{"network.topology.nvidia.com/accelerator", NVLinkDomain},
 	}},
-}
-
-// EvidenceKeys lists the label keys that Assemble reads, sorted. A change of any
-// other label changes nothing.
-func EvidenceKeys() []string {
-	keys := []string{cliqueKey}
-	for _, p := range providers {
-		for _, k := range p.keys {
-			keys = append(keys, k.key)
-		}
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // hint is what one source says of a node at one level. The zero value says
