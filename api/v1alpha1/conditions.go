@@ -138,8 +138,54 @@ const (
 	ReasonAcceleratorUnhealthy = "AcceleratorUnhealthy"
 	// ReasonFabricUnhealthy (False): the NVLink fabric of a node is broken.
 	ReasonFabricUnhealthy = "FabricUnhealthy"
+	// ReasonNVLinkDown (False): an NVLink of an accelerator is down.
+	ReasonNVLinkDown = "NVLinkDown"
+	// ReasonNICDown (False): an RDMA port that has worked is down.
+	ReasonNICDown = "NICDown"
 	// ReasonNodesUnhealthy (False): nodes below the domain are not healthy.
 	ReasonNodesUnhealthy = "NodesUnhealthy"
+)
+
+// ConditionDiscovered is written by the node agent on its node's domain. It is
+// True when the agent could read all of the machine's hardware.
+const ConditionDiscovered = "Discovered"
+
+// Reasons of ConditionDiscovered.
+const (
+	// ReasonComplete (True): everything was read.
+	ReasonComplete = "Complete"
+	// ReasonNoAccelerator (True): everything was read, and there is no accelerator.
+	ReasonNoAccelerator = "NoAccelerator"
+	// ReasonIncomplete (False): some devices could not be read or contradict each
+	// other; the message names them, and the report holds the others.
+	ReasonIncomplete = "Incomplete"
+)
+
+// ConditionStale is True on the domain of a node whose agent gives no sign of
+// life. The report then holds the last facts.
+const ConditionStale = "Stale"
+
+// Reasons of ConditionStale.
+const (
+	// ReasonHeartbeatLost (True): the agent has not renewed its Lease in time.
+	ReasonHeartbeatLost = "HeartbeatLost"
+	// ReasonHeartbeatSeen (False): the agent renews its Lease.
+	ReasonHeartbeatSeen = "HeartbeatSeen"
+)
+
+// ConditionFigureDrift is True on an AcceleratorClass when a measured figure is
+// so far from the datasheet's that one of the two must be wrong.
+const ConditionFigureDrift = "FigureDrift"
+
+// Reasons of ConditionFigureDrift.
+const (
+	// ReasonFarFromDatasheet (True): a measured figure is out of the range that
+	// the datasheet's makes plausible; the message says which.
+	ReasonFarFromDatasheet = "FarFromDatasheet"
+	// ReasonAsMeasured (False): measured figures are plausible.
+	ReasonAsMeasured = "AsMeasured"
+	// ReasonNotMeasured (False): nothing was measured.
+	ReasonNotMeasured = "NotMeasured"
 )
 
 // Conditions and reasons of an AcceleratorClass.

@@ -37,9 +37,15 @@ const (
 const (
 	// TopologySourceReported: node agents report the domain.
 	TopologySourceReported = "reported"
+	// TopologySourceScanned: a scan of the InfiniBand fabric shows the domain.
+	TopologySourceScanned = "scanned"
 	// TopologySourceLabels: labels of Nodes name the domain.
 	TopologySourceLabels = "labels"
 )
+
+// LabelFabricScan marks the ConfigMaps in the manager's namespace that hold a
+// scan of the InfiniBand fabric. The value is the number of the part.
+const LabelFabricScan = "topology.k8s4ai.io/fabric-scan"
 
 // FinalizerGang keeps a GangSchedulingGroup until its Pods are gone, so that
 // their room is not given away while they still run.

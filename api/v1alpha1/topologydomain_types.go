@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -86,12 +87,13 @@ type TopologyDomainMembers struct {
 }
 
 // TopologyDomainStatus is what is known about the domain. The node agent
-// writes node and the condition Healthy of its own node's domain; everything
-// else is the manager's.
+// writes node, measurements and the conditions Healthy and Discovered of its own
+// node's domain; everything else is the manager's.
 //
 // +kubebuilder:validation:MinProperties=1
 type TopologyDomainStatus struct {
-	// conditions are Ready, Reconciling, Stalled and Healthy.
+	// conditions are Ready, Reconciling, Stalled and Healthy, and on level Node
+	// also Discovered and Stale.
 	//
 	// +optional
 	// +listType=map
@@ -130,6 +132,62 @@ type TopologyDomainStatus struct {
 	//
 	// +optional
 	Node *NodeReport `json:"node,omitempty"`
+
+	// measurements are what accelerators of the machine were measured to deliver.
+	// Only level Node has them.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=uuid
+	// +kubebuilder:validation:MaxItems=64
+	Measurements []DeviceMeasurement `json:"measurements,omitempty"`
+}
+
+// DeviceMeasurement is what one accelerator was measured to deliver.
+type DeviceMeasurement struct {
+	// uuid is the accelerator.
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	UUID string `json:"uuid,omitempty"`
+
+	// time is when the measurement ended.
+	//
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
+	// figures are the results.
+	//
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Figures []DeviceFigure `json:"figures,omitempty"`
+}
+
+// DeviceFigure is one measured throughput.
+type DeviceFigure struct {
+	// name says what was measured and in which unit.
+	//
+	// +required
+	Name FigureName `json:"name,omitempty"`
+
+	// value is the result, the median of several runs.
+	//
+	// +required
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="value must be more than 0: leave the figure out when it was not measured"
+	Value *resource.Quantity `json:"value,omitempty"`
+
+	// method says how, such as "cuBLASLt", "GPUDirectStorage" or "ThroughHost".
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Method string `json:"method,omitempty"`
 }
 
 // NodeCounts counts machines.
@@ -202,6 +260,14 @@ type NodeReport struct {
 	// +optional
 	ObservedTime *metav1.Time `json:"observedTime,omitempty"`
 
+	// bootID is the kernel's id of the machine's current boot. Faults that only a
+	// reset clears are forgotten when it changes.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	BootID string `json:"bootID,omitempty"`
+
 	// agentVersion is the version of the agent that wrote the report.
 	//
 	// +optional
@@ -260,6 +326,14 @@ type NodeReport struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=64
 	NICs []NIC `json:"nics,omitempty"`
+
+	// nvmes are the local NVMe devices.
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	NVMes []NVMe `json:"nvmes,omitempty"`
 
 	// pcieRelations tell how near two PCI devices are.
 	//
@@ -399,8 +473,22 @@ type Accelerator struct {
 	// +kubebuilder:validation:MaxLength=128
 	HealthReason string `json:"healthReason,omitempty"`
 
+	// c2cGBps is the bandwidth of the chip-to-chip link between the device and its
+	// CPU, in gigabytes per second and one direction. Unset means none.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000
+	C2CGBps int32 `json:"c2cGBps,omitempty"`
+
+	// migMode says whether the device is partitioned. Unset means that it cannot
+	// be, or that this is not known.
+	//
+	// +optional
+	MIGMode MIGMode `json:"migMode,omitempty"`
+
 	// migProfiles are the MIG instances that exist on the device, such as
-	// "1g.10gb". Unset means that MIG is off.
+	// "1g.10gb".
 	//
 	// +optional
 	// +listType=atomic
@@ -410,7 +498,19 @@ type Accelerator struct {
 	MIGProfiles []string `json:"migProfiles,omitempty"`
 }
 
-// NVLink is a bundle of NVLink connections between two ends.
+// MIGMode says whether a device is partitioned into MIG instances.
+//
+// +kubebuilder:validation:Enum=Enabled;Disabled
+type MIGMode string
+
+// The MIG modes of a device.
+const (
+	MIGEnabled  MIGMode = "Enabled"
+	MIGDisabled MIGMode = "Disabled"
+)
+
+// NVLink is a bundle of NVLink connections between two ends. AMD devices report
+// their XGMI links here.
 type NVLink struct {
 	// from is the UUID of an accelerator of this machine.
 	//
@@ -448,6 +548,13 @@ type NVLink struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000
 	LinkGbps int32 `json:"linkGbps,omitempty"`
+
+	// version is the version of the link, such as "4.0".
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Version string `json:"version,omitempty"`
 }
 
 // NVLinkFabric is the multi-node NVLink fabric of a machine.
@@ -512,6 +619,29 @@ type NIC struct {
 	// +kubebuilder:validation:MaxLength=19
 	GUID string `json:"guid,omitempty"`
 
+	// systemGUID is the system image GUID, which all adapters of one card share.
+	//
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{4}(:[0-9a-f]{4}){3}$`
+	// +kubebuilder:validation:MinLength=19
+	// +kubebuilder:validation:MaxLength=19
+	SystemGUID string `json:"systemGUID,omitempty"`
+
+	// interfaceName is the network interface of an Ethernet port, such as "eth2".
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	InterfaceName string `json:"interfaceName,omitempty"`
+
+	// subnet is the network of an Ethernet port's address, such as
+	// "10.8.0.0/16". Ports with one subnet reach each other.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Subnet string `json:"subnet,omitempty"`
+
 	// pciAddress is domain:bus:device.function in lower case.
 	//
 	// +optional
@@ -544,6 +674,12 @@ type NIC struct {
 	// +required
 	State NICState `json:"state,omitempty"`
 
+	// health says whether a port works that has worked before. A port that was
+	// never up is Unknown: nothing may be plugged in. Unset means unknown.
+	//
+	// +optional
+	Health DeviceHealth `json:"health,omitempty"`
+
 	// rail is the rail that the port is on in a rail-optimised fabric. Unset
 	// means unknown.
 	//
@@ -551,6 +687,45 @@ type NIC struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=63
 	Rail *int32 `json:"rail,omitempty"`
+}
+
+// NVMe is one local NVMe device.
+type NVMe struct {
+	// name is the kernel's name of the controller, such as "nvme0".
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Name string `json:"name,omitempty"`
+
+	// model is the name that the maker gives the device.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Model string `json:"model,omitempty"`
+
+	// pciAddress is domain:bus:device.function in lower case. Unset for a device
+	// that is not on the PCI bus.
+	//
+	// +optional
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]$`
+	// +kubebuilder:validation:MinLength=12
+	// +kubebuilder:validation:MaxLength=16
+	PCIAddress string `json:"pciAddress,omitempty"`
+
+	// numaNode is the NUMA node next to the device. Unset means unknown.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=1023
+	NUMANode *int32 `json:"numaNode,omitempty"`
+
+	// sizeBytes is the capacity of all namespaces together. Unset means unknown.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	SizeBytes int64 `json:"sizeBytes,omitempty"`
 }
 
 // PCIePath is the nearest common part of two PCI devices, in the words of
@@ -593,7 +768,25 @@ type PCIeRelation struct {
 	//
 	// +required
 	Path PCIePath `json:"path,omitempty"`
+
+	// peerAccess says whether the driver lets two accelerators read each other's
+	// memory. It holds where the PCI tree is virtualized, too. Unset means
+	// unknown, or that one end is no accelerator.
+	//
+	// +optional
+	PeerAccess PeerAccess `json:"peerAccess,omitempty"`
 }
+
+// PeerAccess says whether two accelerators reach each other's memory.
+//
+// +kubebuilder:validation:Enum=Supported;NotSupported
+type PeerAccess string
+
+// The kinds of access between two accelerators.
+const (
+	PeerAccessSupported    PeerAccess = "Supported"
+	PeerAccessNotSupported PeerAccess = "NotSupported"
+)
 
 // TopologyDomain is one vertex of the fabric tree.
 //
@@ -607,6 +800,8 @@ type PCIeRelation struct {
 // +kubebuilder:printcolumn:name="Free",type=integer,JSONPath=`.status.accelerators.free`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Healthy",type=string,JSONPath=`.status.conditions[?(@.type=="Healthy")].status`
+// +kubebuilder:printcolumn:name="Stale",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Stale")].status`
+// +kubebuilder:printcolumn:name="Observed",type=date,priority=1,JSONPath=`.status.node.observedTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="!has(self.spec.parentName) || self.spec.parentName != self.metadata.name",message="a TopologyDomain cannot be its own parent: write the name of a wider domain in parentName",fieldPath=".spec.parentName"
 type TopologyDomain struct {
