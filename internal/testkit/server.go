@@ -25,6 +25,9 @@ import (
 type Server struct {
 	// Client is an administrator that reads and writes without a cache.
 	Client client.WithWatch
+	// Config is the same administrator, and Kubeconfig the path of its kubeconfig.
+	Config     *rest.Config
+	Kubeconfig string
 	// Namespace is the test's own.
 	Namespace string
 }
@@ -67,7 +70,7 @@ func APIServer(t testing.TB) *Server {
 	if shared.err != nil {
 		t.Fatalf("starting the API server: %v", shared.err)
 	}
-	s := &Server{Client: shared.client}
+	s := &Server{Client: shared.client, Config: rest.CopyConfig(shared.cluster.RESTConfig), Kubeconfig: shared.cluster.Kubeconfig}
 	if err := s.wipe(t.Context()); err != nil {
 		t.Fatalf("emptying the API server: %v", err)
 	}
