@@ -6,7 +6,7 @@ FUZZTIME ?= 30s
 
 # Binaries that tests start. CI turns a missing one from a skip into a failure.
 export K8S4AI_BIN := $(CURDIR)/bin
-SANDBOX_GROUPS := etcd kubernetes kwok
+SANDBOX_GROUPS := etcd kubernetes kwok nodes
 VERIFY_GROUPS := gen lint
 
 .PHONY: help
@@ -27,8 +27,15 @@ sandbox: sandbox-tools ## Start a real control plane with the machines of FLEET 
 	go run ./test/sandbox/cmd/sandbox up --fleet $(FLEET)
 
 .PHONY: build
-build: ## Build bin/manager
+build: ## Build bin/manager, bin/node-agent and bin/kubectl-k8s4ai
 	CGO_ENABLED=0 go build -trimpath -o bin/manager ./cmd/manager
+	CGO_ENABLED=0 go build -trimpath -o bin/kubectl-k8s4ai ./cmd/kubectl-k8s4ai
+	CGO_ENABLED=1 CGO_CFLAGS="-O2 -Wno-deprecated-declarations" go build -trimpath -ldflags '-extldflags=-Wl,-z,lazy' -o bin/node-agent ./cmd/node-agent
+
+.PHONY: images
+images: build ## Build the images of the manager and of the node agent as archives in out/images/
+	go run ./hack/image --name k8s4ai/manager:v0.1.0 --binary bin/manager --out out/images/manager.tar
+	go run ./hack/image --name k8s4ai/node-agent:v0.1.0 --binary bin/node-agent --root --tool "$$(PATH=$$PATH:/usr/sbin command -v ibnetdiscover || { echo 'images: ibnetdiscover is missing: install infiniband-diags' >&2; exit 1; })" --out out/images/node-agent.tar
 
 .PHONY: tools
 tools: ## Build everything that the other targets start into bin/, once (minutes)
@@ -45,8 +52,8 @@ test: sandbox-tools build ## Run the unit tests, and the controller tests agains
 	CI=true go test -timeout 20m $$(go list ./... | grep -v '/test/e2e')
 
 .PHONY: e2e
-e2e: sandbox-tools build ## Run whole stories on simulated fleets
-	CI=true go test -count=1 -timeout 30m ./test/e2e/...
+e2e: sandbox-tools build ## Run whole stories on simulated fleets and, as root, on real nodes
+	CI=true K8S4AI_REQUIRE_SYSTEM=true go test -count=1 -p 1 -timeout 30m ./test/e2e/...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME

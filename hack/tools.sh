@@ -4,14 +4,15 @@
 #   hack/tools.sh              everything, the sandbox's binaries first
 #   hack/tools.sh kwok etcd    only these groups
 #
-# A group is one module under hack/tools. It is built again only when a binary is
-# missing or its go.mod, go.sum, tools.go or build flags differ from the stamp
-# bin/.stamp-<group>, so a second run costs nothing.
+# A group is built from one module under hack/tools; "nodes" shares the module of
+# "kubernetes", so that all of Kubernetes has one version. A group is built again
+# only when a binary is missing or its module's go.mod, go.sum, tools.go or build
+# flags differ from the stamp bin/.stamp-<group>, so a second run costs nothing.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=${K8S4AI_BIN:-$root/bin}
-all_groups=(etcd kubernetes kwok gen lint)
+all_groups=(etcd kubernetes kwok nodes gen lint)
 export CGO_ENABLED=0
 
 # A cold build of every group fills about this much module and build cache.
@@ -33,6 +34,10 @@ binaries() {
 		done
 		;;
 	kwok) echo "kwok sigs.k8s.io/kwok/cmd/kwok" ;;
+	nodes)
+		echo "kubelet k8s.io/kubernetes/cmd/kubelet"
+		echo "kube-proxy k8s.io/kubernetes/cmd/kube-proxy"
+		;;
 	gen)
 		echo "controller-gen sigs.k8s.io/controller-tools/cmd/controller-gen"
 		echo "crd-ref-docs github.com/elastic/crd-ref-docs"
@@ -42,17 +47,25 @@ binaries() {
 	esac
 }
 
+# module_of GROUP: the directory of the module that the group is built from.
+module_of() {
+	case $1 in
+	nodes) echo "$root/hack/tools/kubernetes" ;;
+	*) echo "$root/hack/tools/$1" ;;
+	esac
+}
+
 # version_of GROUP MODULE: the version that the group's go.mod pins.
 version_of() {
-	awk -v m="$2" '$1 == "require" { sub(/^require +/, "") } $1 == m { print $2; exit }' "$root/hack/tools/$1/go.mod"
+	awk -v m="$2" '$1 == "require" { sub(/^require +/, "") } $1 == m { print $2; exit }' "$(module_of "$1")/go.mod"
 }
 
 # ldflags GROUP: Kubernetes reports v0.0.0 and refuses version skew checks unless
 # its version is linked in.
 ldflags() {
 	local flags="-s -w" version minor
-	if [[ $1 == kubernetes ]]; then
-		version=$(version_of kubernetes k8s.io/kubernetes)
+	if [[ $(module_of "$1") == */kubernetes ]]; then
+		version=$(version_of "$1" k8s.io/kubernetes)
 		minor=${version#v1.}
 		minor=${minor%%.*}
 		flags+=" -X k8s.io/component-base/version.gitVersion=$version"
@@ -65,7 +78,7 @@ ldflags() {
 
 # hash_of GROUP: identifies everything a group's binaries are built from.
 hash_of() {
-	(cd "$root/hack/tools/$1" && { cat go.mod go.sum tools.go; ldflags "$1"; }) | git hash-object --stdin
+	(cd "$(module_of "$1")" && { cat go.mod go.sum tools.go; ldflags "$1"; }) | git hash-object --stdin
 }
 
 # is_built GROUP: every binary is there and the stamp matches.
@@ -97,11 +110,11 @@ build() {
 	local started=$SECONDS
 	count=$((count + 1))
 	printf '[%d/%d] %s ... ' "$count" "$total" "$2"
-	if ! (cd "$root/hack/tools/$1" &&
+	if ! (cd "$(module_of "$1")" &&
 		go build -trimpath -ldflags "$(ldflags "$1")" -o "$bin/.building-$2" "$3") >"$log" 2>&1; then
 		echo "failed after $((SECONDS - started))s"
 		cat "$log" >&2
-		die "building $2 in hack/tools/$1: see above; a download error is retried by running this again"
+		die "building $2 of the group $1: see above; a download error is retried by running this again"
 	fi
 	mv "$bin/.building-$2" "$bin/$2"
 	echo "$((SECONDS - started))s"

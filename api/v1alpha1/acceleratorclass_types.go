@@ -34,7 +34,8 @@ type AcceleratorClassSpec struct {
 
 	// resourceName is the extended resource by which nodes offer devices of the
 	// class. Unset means nvidia.com/gpu for vendor NVIDIA and amd.com/gpu for
-	// vendor AMD; for another vendor the class counts devices from reports only.
+	// vendor AMD; for another vendor the class counts devices from reports and DRA
+	// only.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -132,10 +133,11 @@ type AcceleratorClassSpec struct {
 }
 
 // AcceleratorMatch recognises devices. The kinds of evidence are tried in the
-// order of the fields; the first that a node offers decides.
+// order of the fields, first what a node agent reports of the device; the first
+// kind that any class recognises decides.
 //
-// +kubebuilder:validation:XValidation:rule="has(self.pciIDs) || has(self.deviceSelector) || has(self.nodeLabels)",message="match needs at least one of pciIDs, deviceSelector and nodeLabels: otherwise no device is ever of this class"
-// +kubebuilder:validation:XValidation:rule="!has(self.minMemory) || has(self.pciIDs)",message="minMemory narrows pciIDs and nothing else: add pciIDs, or remove minMemory"
+// +kubebuilder:validation:XValidation:rule="has(self.pciIDs) || has(self.productNames) || has(self.deviceSelector) || has(self.nodeLabels)",message="match needs at least one of pciIDs, productNames, deviceSelector and nodeLabels: otherwise no device is ever of this class"
+// +kubebuilder:validation:XValidation:rule="!has(self.minMemory) || has(self.pciIDs) || has(self.productNames)",message="minMemory narrows pciIDs and productNames and nothing else: add one of them, or remove minMemory"
 type AcceleratorMatch struct {
 	// pciIDs are vendor:device in lower-case hexadecimal, such as "10de:2330", as
 	// node agents report them.
@@ -149,8 +151,19 @@ type AcceleratorMatch struct {
 	// +kubebuilder:validation:items:Pattern=`^[0-9a-f]{4}:[0-9a-f]{4}$`
 	PCIIDs []string `json:"pciIDs,omitempty"`
 
-	// minMemory narrows pciIDs to devices with at least this much memory, for
-	// products that share a PCI ID. Unset means any.
+	// productNames are what the driver calls the device, such as "NVIDIA L40S",
+	// compared byte by byte. Beside pciIDs both have to hold.
+	//
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	ProductNames []string `json:"productNames,omitempty"`
+
+	// minMemory narrows pciIDs and productNames to devices with at least this
+	// much memory, for products that share them. Unset means any.
 	//
 	// +optional
 	// +kubebuilder:validation:XIntOrString
@@ -158,8 +171,9 @@ type AcceleratorMatch struct {
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="minMemory must be more than 0: write the least memory of one device, such as 80Gi, or remove it"
 	MinMemory *resource.Quantity `json:"minMemory,omitempty"`
 
-	// deviceSelector is the CEL expression that selects devices of the class in
-	// DRA. It is written into a DeviceClass and not evaluated by the manager.
+	// deviceSelector is a CEL expression over a device of a DRA ResourceSlice, as
+	// in a DeviceClass. It should select whole devices, and no partitions of one.
+	// An expression that fails on a device does not select it.
 	//
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -381,7 +395,7 @@ type FigureSource struct {
 //
 // +kubebuilder:validation:MinProperties=1
 type AcceleratorClassStatus struct {
-	// conditions are Ready, Reconciling and Stalled.
+	// conditions are Ready, Reconciling, Stalled and FigureDrift.
 	//
 	// +optional
 	// +listType=map
@@ -408,7 +422,8 @@ type AcceleratorClassStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Measured []MeasuredFigure `json:"measured,omitempty"`
 
-	// outliers are devices that deliver far less than their class.
+	// outliers are devices that deliver far less than their class, the worst
+	// first.
 	//
 	// +optional
 	// +listType=atomic
@@ -423,7 +438,16 @@ type MeasuredFigure struct {
 	// +required
 	Name FigureName `json:"name,omitempty"`
 
-	// p10 is reached by nine devices in ten.
+	// method is how the samples were taken, such as "cuBLASLt". Devices that were
+	// measured in another way are not among them. Unset means that nobody says.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Method string `json:"method,omitempty"`
+
+	// p10 is reached by nine devices in ten. It is a value that a device has
+	// delivered, as p50 and p90 are.
 	//
 	// +required
 	P10 *resource.Quantity `json:"p10,omitempty"`

@@ -331,6 +331,11 @@ func (in *AcceleratorMatch) DeepCopyInto(out *AcceleratorMatch) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.ProductNames != nil {
+		in, out := &in.ProductNames, &out.ProductNames
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.MinMemory != nil {
 		in, out := &in.MinMemory, &out.MinMemory
 		x := (*in).DeepCopy()

@@ -55,7 +55,8 @@ var layers = []layer{
 
 	// Objects to values and back, without a client.
 	{packages: []string{"internal/convert"}, mayImport: slices.Concat(apiTypes, []string{
-		"./internal/topology", "./internal/capability", "./internal/placement", "k8s.io/component-helpers/resource", "k8s.io/utils/ptr",
+		"./internal/topology", "./internal/capability", "./internal/placement",
+		"k8s.io/component-helpers/resource", "k8s.io/dynamic-resource-allocation/cel", "k8s.io/utils/ptr",
 	})},
 	{packages: []string{"internal/fleet"}, mayImport: slices.Concat(apiTypes, []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"})},
 
@@ -73,12 +74,39 @@ var layers = []layer{
 	{packages: []string{"internal/controller"}, mayImport: []string{"./internal/controller", "./internal/metrics", "sigs.k8s.io/controller-runtime"}},
 	{packages: []string{"cmd/manager"}, mayImport: slices.Concat(apiTypes, []string{"./internal/controller", "k8s.io/client-go", "sigs.k8s.io/controller-runtime"})},
 
+	// The node agent: readers find out, machine works it out, the loop writes it.
+	// nvml is the only package with cgo.
+	{packages: []string{"internal/agent/machine"}, mayImport: apiTypes},
+	{packages: []string{"internal/agent/nvml"}, mayImport: []string{"./internal/agent/machine", "github.com/NVIDIA/go-nvml"}},
+	{packages: []string{"internal/agent/sysfs"}, mayImport: []string{"./internal/agent/machine"}},
+	{packages: []string{"internal/agent/ibfabric"}, mayImport: []string{"./internal/topology"}},
+	{packages: []string{"internal/agent/ibfabric/store"}, mayImport: slices.Concat(apiTypes, []string{"./internal/agent/ibfabric", "./internal/convert", "./internal/topology"})},
+	{packages: []string{"internal/agent/cuda"}, mayImport: []string{"github.com/ebitengine/purego"}},
+	{packages: []string{"internal/agent/measure"}, mayImport: slices.Concat(apiTypes, []string{
+		"./internal/agent/cuda", "golang.org/x/sys/unix", "k8s.io/client-go/dynamic", "k8s.io/client-go/util/retry",
+	})},
+	{packages: []string{"internal/agent"}, mayImport: slices.Concat(apiTypes, []string{
+		"./internal/agent/machine", "./internal/agent/nvml", "./internal/agent/sysfs", "k8s.io/client-go/rest",
+	})},
+	{packages: []string{"cmd/node-agent"}, mayImport: slices.Concat(apiTypes, []string{"./internal/agent", "./internal/topology", "k8s.io/client-go", "github.com/spf13/cobra", "sigs.k8s.io/yaml"})},
+
+	// The kubectl plugin reads, and prints.
+	{packages: []string{"internal/cli"}, mayImport: slices.Concat(apiTypes, []string{
+		"./internal/convert", "./internal/topology", "github.com/spf13/cobra", "k8s.io/client-go/tools/clientcmd", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/yaml",
+	})},
+	{packages: []string{"cmd/kubectl-k8s4ai"}, mayImport: []string{"./internal/cli", "golang.org/x/term", "sigs.k8s.io/controller-runtime"}},
+
+	// Images of the binaries.
+	{packages: []string{"internal/image"}, mayImport: []string{"github.com/google/go-containerregistry/pkg"}},
+	{packages: []string{"hack/image"}, mayImport: []string{"./internal/image"}},
+	{packages: []string{"hack/fakecuda"}, mayImport: []string{}},
+
 	// Tests and what starts clusters for them. Nothing above imports these.
 	{packages: []string{"internal/testkit"}, mayImport: slices.Concat(apiTypes, []string{
 		"./test/sandbox", "./internal/convert", "k8s.io/client-go", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime",
 	})},
 	{packages: []string{"test/..."}, mayImport: slices.Concat(apiTypes, []string{
-		"./test", "./internal/fleet", "./internal/convert", "./internal/controller",
+		"./test", "./internal/fleet", "./internal/image", "./internal/convert", "./internal/controller", "./internal/topology",
 		"k8s.io/client-go", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime", "sigs.k8s.io/yaml",
 	})},
 	{packages: []string{"internal/archtest"}, mayImport: []string{}},

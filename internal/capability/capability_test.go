@@ -109,6 +109,59 @@ func TestClassify(t *testing.T) {
 			facts:    Facts{Devices: []Device{{ID: "g0", PCIID: "10de:20b0"}}, Labels: map[string]string{gkeGPU: "x"}},
 			want:     []DeviceClass{{Device: "g0", Evidence: DeviceFacts, Conditions: 1, Ambiguous: []string{"a", "b"}}},
 		},
+		"feature labels of AMD win over provider labels": {
+			profiles: []Profile{{Name: "a", Match: Match{NodeLabels: []Term{term("amd.com/gpu.device-id", "74a1")}}}, {Name: "b", Match: Match{NodeLabels: []Term{term(gkeGPU, "x")}}}},
+			facts:    Facts{Labels: map[string]string{"amd.com/gpu.device-id": "74a1", gkeGPU: "x"}},
+			want:     []DeviceClass{{Class: "a", Evidence: FeatureLabels, Conditions: 1}},
+		},
+		"a product name and a PCI id have both to hold": {
+			profiles: []Profile{{Name: "l40s", Match: Match{PCIIDs: []string{"10de:26b5"}, Products: []string{"NVIDIA L40S"}}}},
+			facts:    Facts{Devices: []Device{{ID: "g0", PCIID: "10de:26b5", Product: "NVIDIA L40S"}, {ID: "g1", PCIID: "10de:26b5", Product: "NVIDIA L40"}}},
+			want:     []DeviceClass{{Device: "g0", Class: "l40s", Evidence: DeviceFacts, Conditions: 2}, {Device: "g1"}},
+		},
+		"a selector wins over labels and loses to device facts": {
+			profiles: fleet(),
+			facts: Facts{
+				Devices: []Device{{ID: "g0", PCIID: "10de:2330"}, {ID: "g1", PCIID: "10de:ffff"}},
+				DRA:     []DRADevice{{ID: "d0", Device: "g0", Classes: []string{"h200"}}, {ID: "d1", Device: "g1", Classes: []string{"h200"}}},
+				Labels:  map[string]string{doksGPU: "nvidia/h100"},
+			},
+			want: []DeviceClass{
+				{Device: "g0", Class: "h100", Evidence: DeviceFacts, Conditions: 1},
+				{Device: "g1", Class: "h200", Evidence: DRAAttributes, Conditions: 1},
+			},
+		},
+		"devices that DRA alone knows count, and end the word of labels": {
+			profiles: fleet(),
+			facts: Facts{
+				Devices: []Device{{ID: "g0", PCIID: "10de:ffff"}},
+				DRA:     []DRADevice{{ID: "d0", Classes: []string{"mi300x"}}, {ID: "d1", Classes: []string{"mi300x"}}},
+				Labels:  map[string]string{doksGPU: "nvidia/h100"},
+			},
+			want: []DeviceClass{
+				{Device: "g0"},
+				{Device: "d0", Class: "mi300x", Evidence: DRAAttributes, Conditions: 1},
+				{Device: "d1", Class: "mi300x", Evidence: DRAAttributes, Conditions: 1},
+			},
+		},
+		"two selectors that hold are ambiguous": {
+			profiles: fleet(),
+			facts:    Facts{DRA: []DRADevice{{ID: "d0", Classes: []string{"h200", "h100"}}}, Labels: map[string]string{doksGPU: "nvidia/h100"}},
+			want:     []DeviceClass{{Device: "d0", Evidence: DRAAttributes, Conditions: 1, Ambiguous: []string{"h100", "h200"}}},
+		},
+		"two words of DRA on one device are taken together": {
+			profiles: fleet(),
+			facts: Facts{
+				Devices: []Device{{ID: "g0"}},
+				DRA:     []DRADevice{{ID: "d0", Device: "g0", Classes: []string{"h100"}}, {ID: "d1", Device: "g0", Classes: []string{"h200"}}},
+			},
+			want: []DeviceClass{{Device: "g0", Evidence: DRAAttributes, Conditions: 1, Ambiguous: []string{"h100", "h200"}}},
+		},
+		"a selected class that does not exist is none": {
+			profiles: fleet(),
+			facts:    Facts{DRA: []DRADevice{{ID: "d0", Classes: []string{"gone"}}}},
+			want:     []DeviceClass{{Device: "d0"}},
+		},
 		"every label of a term has to hold": {
 			profiles: []Profile{
 				{Name: "one", Match: Match{NodeLabels: []Term{term(gkeGPU, "x")}}},
@@ -170,6 +223,11 @@ func TestSelect(t *testing.T) {
 				{"mystery", []Lack{{Need: "vendor AMD"}, {Need: "BF16 TFLOPS", Wants: 700, Unknown: true}}},
 			}},
 		},
+		"the measured rate orders against the datasheet": {
+			demand: Demand{Needs: Needs{Features: []string{"FP8"}}},
+			want:   []string{"mi300x", "h100", "h200", "b200"},
+			why:    Refusal{Considered: 5, Nearest: []Shortfall{{"mystery", []Lack{{Need: "feature FP8"}}}}},
+		},
 		"the least that suffices comes first and the others say what they lack": {
 			demand: Demand{Needs: Needs{MinMemoryBytes: 100 * gibibyte, Features: []string{"MIG"}}},
 			want:   []string{"h200"},
@@ -210,6 +268,37 @@ func TestSelect(t *testing.T) {
 			}
 			if diff := cmp.Diff(fleet(), profiles); diff != "" {
 				t.Errorf("profiles after Select (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// By the datasheet an MI300X has 1307 TeraFLOPS of BF16 and an H100 989; what was
+// measured is 668 and 794.
+func TestSelectPrefersMeasured(t *testing.T) {
+	profiles := func(mi300x, h100 float64) []Profile {
+		return []Profile{
+			{Name: "mi300x", TFLOPS: [5]Figure{BF16: {Datasheet: 1307, Measured: mi300x}}},
+			{Name: "h100", TFLOPS: [5]Figure{BF16: {Datasheet: 989, Measured: h100}}},
+		}
+	}
+	cases := map[string]struct {
+		profiles []Profile
+		least    float64
+		want     []string
+	}{
+		"by the datasheet":                      {profiles(0, 0), 600, []string{"h100", "mi300x"}},
+		"by measurement":                        {profiles(668, 794), 600, []string{"mi300x", "h100"}},
+		"by measurement one does not suffice":   {profiles(668, 794), 700, []string{"h100"}},
+		"by the datasheet the other one has to": {profiles(0, 0), 1000, []string{"mi300x"}},
+		"one measured, one not":                 {profiles(668, 0), 600, []string{"mi300x", "h100"}},
+		"by measurement none suffices":          {profiles(668, 794), 1000, nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, _ := Select(Demand{Needs: Needs{MinTFLOPS: [5]float64{BF16: tc.least}}}, tc.profiles)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("classes (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -14,15 +14,19 @@ const (
 	NoEvidence Evidence = ""
 	// DeviceFacts: PCI id or product name, with memory and compute capability.
 	DeviceFacts Evidence = "DeviceFacts"
-	// FeatureLabels: labels of GPU feature discovery, which describe one
+	// DRAAttributes: a selector that holds for what a DRA driver publishes of the
+	// device.
+	DRAAttributes Evidence = "DRAAttributes"
+	// FeatureLabels: labels of the vendors' feature discovery, which describe one
 	// product per node.
 	FeatureLabels Evidence = "FeatureLabels"
 	// ProviderLabels: any other node labels.
 	ProviderLabels Evidence = "ProviderLabels"
 )
 
-// featurePrefix is what the labels of GPU feature discovery begin with.
-const featurePrefix = "nvidia.com/"
+// featurePrefixes are what the labels of the vendors' feature discovery begin
+// with.
+var featurePrefixes = []string{"nvidia.com/", "amd.com/"}
 
 // Device is what the driver says of one accelerator. A zero value is unknown and
 // meets no condition.
@@ -35,10 +39,23 @@ type Device struct {
 	ComputeCapability string
 }
 
+// DRADevice is a device that a DRA driver publishes and a class selects.
+type DRADevice struct {
+	// ID names the device among those of the node.
+	ID string
+	// Device is the ID of the Device that this one is, "" when the driver's is
+	// the only word of it.
+	Device string
+	// Classes are the profiles whose selector holds for the device.
+	Classes []string
+}
+
 // Facts are what is known of a node. Devices is empty on a node that no agent
-// has looked at.
+// has looked at. Devices that no class selects are not in DRA: a driver publishes
+// network ports, too.
 type Facts struct {
 	Devices []Device
+	DRA     []DRADevice
 	Labels  map[string]string
 }
 
@@ -56,32 +73,64 @@ type DeviceClass struct {
 	Ambiguous []string
 }
 
-// Classify finds the class of each device, in the order of the devices, or one
-// class for the whole node when no device is known.
+// Classify finds the class of each device: the Devices in their order, then the
+// devices that DRA alone knows, in theirs. Where no device is known, it is one
+// class for the whole node.
 //
 // On one rung the profile of which more conditions hold wins, since it is the
 // more specific one; of equals none is chosen. Labels speak for a whole node, so
 // that on a node with different devices they classify none of them.
 func Classify(profiles []Profile, facts Facts) []DeviceClass {
-	if len(facts.Devices) == 0 {
+	selected := map[string][]string{}
+	var own []DRADevice
+	for _, d := range facts.DRA {
+		if d.Device == "" {
+			own = append(own, d)
+		} else {
+			selected[d.Device] = append(selected[d.Device], d.Classes...)
+		}
+	}
+	if len(facts.Devices)+len(own) == 0 {
 		return []DeviceClass{byLabels(profiles, facts.Labels)}
 	}
-	alike := !slices.ContainsFunc(facts.Devices, func(d Device) bool { return !sameModel(d, facts.Devices[0]) })
 	var labels DeviceClass
-	if alike {
+	if len(own) == 0 && alike(facts.Devices) {
 		labels = byLabels(profiles, facts.Labels)
 	}
-	out := make([]DeviceClass, len(facts.Devices))
-	for i, d := range facts.Devices {
+	out := make([]DeviceClass, 0, len(facts.Devices)+len(own))
+	for _, d := range facts.Devices {
 		class := choose(profiles, DeviceFacts, func(p Profile) int { return p.Match.onDevice(d) })
+		if class.Evidence == NoEvidence {
+			class = bySelectors(profiles, selected[d.ID])
+		}
 		if class.Evidence == NoEvidence {
 			class = labels
 			class.Ambiguous = slices.Clone(labels.Ambiguous)
 		}
 		class.Device = d.ID
-		out[i] = class
+		out = append(out, class)
+	}
+	for _, d := range own {
+		class := bySelectors(profiles, d.Classes)
+		class.Device = d.ID
+		out = append(out, class)
 	}
 	return out
+}
+
+func alike(devices []Device) bool {
+	return !slices.ContainsFunc(devices, func(d Device) bool { return !sameModel(d, devices[0]) })
+}
+
+// bySelectors is the class whose selector holds. A selector is one condition,
+// however long it is: nobody can tell which of two is the more specific one.
+func bySelectors(profiles []Profile, names []string) DeviceClass {
+	return choose(profiles, DRAAttributes, func(p Profile) int {
+		if slices.Contains(names, p.Name) {
+			return 1
+		}
+		return 0
+	})
 }
 
 // sameModel compares what tells products apart. Memory is left out: devices of
@@ -163,8 +212,10 @@ func (m Match) onLabels(labels map[string]string, rung Evidence) int {
 }
 
 func (t Term) rung() Evidence {
-	if slices.ContainsFunc(t, func(r Requirement) bool { return strings.HasPrefix(r.Key, featurePrefix) }) {
-		return FeatureLabels
+	for _, r := range t {
+		if slices.ContainsFunc(featurePrefixes, func(prefix string) bool { return strings.HasPrefix(r.Key, prefix) }) {
+			return FeatureLabels
+		}
 	}
 	return ProviderLabels
 }

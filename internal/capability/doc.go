@@ -1,8 +1,9 @@
 // Package capability is what accelerators can do, as values: profiles, how a
 // device is recognised as one of them, and which profiles satisfy a demand.
 //
-//	Classify   device facts and node labels  ->  the class of each device
-//	Select     a demand                      ->  classes, best fit first
+//	Classify   device facts, DRA, labels  ->  the class of each device
+//	Summarize  readings of devices        ->  what a class delivers, and who falls short
+//	Select     a demand                   ->  classes, best fit first
 //
 // A figure without a source is absent. An absent figure satisfies no minimum
 // and is called unknown in the refusal; it is never guessed from another one.

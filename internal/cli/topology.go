@@ -52,12 +52,7 @@ is wrong; see the conditions of the TopologyDomain for all of it.`,
 
   # For a program
   kubectl k8s4ai topology -o json`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		},
+		Args: atMostOne,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.complete(); err != nil {
 				return err
@@ -85,6 +80,13 @@ is wrong; see the conditions of the TopologyDomain for all of it.`,
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("depth", cobra.FixedCompletions(levelNames, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+func atMostOne(cmd *cobra.Command, args []string) error {
+	if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 var levelNames = []string{

@@ -35,7 +35,9 @@ func profile(class *v1alpha1.AcceleratorClass) capability.Profile {
 	out := capability.Profile{
 		Name: class.Name, Vendor: spec.Vendor, Family: spec.Family, Model: spec.Model,
 		Features: spec.Features, Fallback: spec.Fallback,
-		Match: capability.Match{PCIIDs: spec.Match.PCIIDs, MinMemoryBytes: bytesOf(spec.Match.MinMemory)},
+		Match: capability.Match{
+			PCIIDs: spec.Match.PCIIDs, Products: spec.Match.ProductNames, MinMemoryBytes: bytesOf(spec.Match.MinMemory),
+		},
 	}
 	if spec.Memory != nil {
 		out.MemoryBytes = bytesOf(spec.Memory.Capacity)

@@ -43,6 +43,7 @@ func TestProfilesOfTheSamples(t *testing.T) {
 		{Name: v1alpha1.FigureFP16},
 	}
 	classes[1].Spec.Match.MinMemory = quantity("100Gi")
+	classes[1].Spec.Match.ProductNames = []string{"NVIDIA H200"}
 	label := func(key string, values ...string) capability.Term { return capability.Term{{Key: key, Values: values}} }
 	nvlink := capability.Interconnect{Kind: "NVLink", Generation: 4, GBps: capability.Figure{Datasheet: 900}}
 	want := []capability.Profile{
@@ -65,7 +66,7 @@ func TestProfilesOfTheSamples(t *testing.T) {
 			TFLOPS:   [5]capability.Figure{capability.BF16: {Datasheet: 989}, capability.FP8: {Datasheet: 1979}},
 			Features: []string{"BF16", "FP8", "MIG"}, Interconnect: nvlink, Fallback: []string{"h100-sxm-80gb"},
 			Match: capability.Match{
-				PCIIDs: []string{"10de:2335"}, MinMemoryBytes: 100 << 30,
+				PCIIDs: []string{"10de:2335"}, Products: []string{"NVIDIA H200"}, MinMemoryBytes: 100 << 30,
 				NodeLabels: []capability.Term{label("nvidia.com/gpu.product", "NVIDIA-H200")},
 			},
 		},

@@ -8,6 +8,9 @@
 //	                     ──Nodes()─────> what the cloud and the kubelet publish
 //	                     ──Domains()───> what a platform team declares
 //	                     ──Reports()───> what the node agents see
+//	                     ──Sysfs()─────> what the kernel of a machine publishes
+//	                     ──NVML()──────> what the GPU driver of a machine answers
+//	                     ──IBSim()─────> the InfiniBand fabric as cabled
 //
 // Blocks are named block-a, block-b, … over all pools in order; leaves
 // block-a-leaf-0, racks block-a-rack-0, nodes <pool>-<block>-<leaf or rack>-<index>,

@@ -96,8 +96,23 @@ func uuid(words ...any) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
-// GPUUUID returns the UUID of a GPU of a node.
+// GPUUUID returns the UUID of an NVIDIA GPU of a node.
 func GPUUUID(node string, index int) string { return "GPU-" + uuid(node, "gpu", index) }
+
+// AMDUUID returns the UUID of an AMD GPU of a node: "GPU-" and the 16 digits of
+// the device's unique id.
+func AMDUUID(node string, index int) string {
+	sum := sha256.Sum256(fmt.Appendln(nil, node, "amd gpu", index))
+	return fmt.Sprintf("GPU-%x", sum[:8])
+}
+
+// gpuUUID returns the UUID of a GPU of the machine, in its vendor's form.
+func (s *shape) gpuUUID(m *Machine, index int) string {
+	if s.gpu.isAMD() {
+		return AMDUUID(m.Name, index)
+	}
+	return GPUUUID(m.Name, index)
+}
 
 // NICGUID returns the node GUID of a network port of a node.
 func NICGUID(node string, index int) string {

@@ -12,10 +12,11 @@ import (
 )
 
 const (
-	resourceGPU   = "nvidia.com/gpu"
-	kubeletsShare = 2 * gib // memory that the kubelet keeps for itself
-	podsPerNode   = 110
-	nodeDisk      = 1024 * gib
+	resourceNVIDIA = "nvidia.com/gpu"
+	resourceAMD    = "amd.com/gpu"
+	kubeletsShare  = 2 * gib // memory that the kubelet keeps for itself
+	podsPerNode    = 110
+	nodeDisk       = 1024 * gib
 )
 
 // Nodes returns the nodes as the provider and the kubelet publish them, Ready and
@@ -76,7 +77,7 @@ func (f *Fleet) resources(s *shape) corev1.ResourceList {
 		corev1.ResourcePods:             *resource.NewQuantity(podsPerNode, resource.DecimalSI),
 	}
 	if s.gpus > 0 {
-		list[resourceGPU] = *resource.NewQuantity(int64(s.gpus), resource.DecimalSI)
+		list[s.gpu.resource()] = *resource.NewQuantity(int64(s.gpus), resource.DecimalSI)
 	}
 	if f.Provider == ProviderDOKS {
 		for i := range s.nics {
@@ -90,7 +91,7 @@ func (f *Fleet) taints(s *shape) []corev1.Taint {
 	if f.Provider != ProviderDOKS || s.gpus == 0 {
 		return nil
 	}
-	return []corev1.Taint{{Key: resourceGPU, Effect: corev1.TaintEffectNoSchedule}}
+	return []corev1.Taint{{Key: string(s.gpu.resource()), Effect: corev1.TaintEffectNoSchedule}}
 }
 
 func (f *Fleet) labels(m *Machine, s *shape) map[string]string {
@@ -107,12 +108,13 @@ func (f *Fleet) labels(m *Machine, s *shape) map[string]string {
 		labels["doks.digitalocean.com/node-pool"] = m.Pool
 		labels["doks.digitalocean.com/node-pool-id"] = uuid(f.Name, m.Pool)
 		if s.gpus > 0 && s.doksModel != "" {
-			labels["doks.digitalocean.com/gpu-brand"] = "nvidia"
+			labels["doks.digitalocean.com/gpu-brand"] = s.gpu.brand()
 			labels["doks.digitalocean.com/gpu-model"] = s.doksModel
 		}
 	case ProviderNone:
 		labels[corev1.LabelInstanceTypeStable] = m.Shape
 		maps.Copy(labels, gfdLabels(m, s))
+		maps.Copy(labels, amdLabels(s))
 	}
 	if m.Rack != "" {
 		labels["nvidia.com/gpu.clique"] = fmt.Sprintf("%s.%d", f.clusterUUID(m.Rack), cliqueID)
@@ -140,7 +142,7 @@ func gkeLabels(m *Machine, s *shape) map[string]string {
 
 // gfdLabels are the labels of NVIDIA GPU feature discovery.
 func gfdLabels(m *Machine, s *shape) map[string]string {
-	if s.gpus == 0 {
+	if s.gpus == 0 || s.gpu.isAMD() {
 		return nil
 	}
 	return map[string]string{
@@ -153,5 +155,19 @@ func gfdLabels(m *Machine, s *shape) map[string]string {
 		"nvidia.com/gpu.compute.minor": strconv.Itoa(s.gpu.minor),
 		"nvidia.com/gpu.machine":       m.Shape,
 		"nvidia.com/gpu.replicas":      "1",
+	}
+}
+
+// amdLabels are the labels of AMD's node labeller.
+func amdLabels(s *shape) map[string]string {
+	if s.gpus == 0 || !s.gpu.isAMD() {
+		return nil
+	}
+	_, device, _ := strings.Cut(s.gpu.pciID, ":")
+	return map[string]string{
+		"amd.com/gpu.device-id":    device,
+		"amd.com/gpu.family":       s.gpu.family,
+		"amd.com/gpu.product-name": strings.ReplaceAll(s.gpu.product, " ", "_"),
+		"amd.com/gpu.vram":         strconv.FormatInt((s.gpu.memory+gib-1)/gib, 10) + "G",
 	}
 }

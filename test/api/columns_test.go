@@ -30,8 +30,10 @@ func TestColumns(t *testing.T) {
 			kind: domain, resource: "topologydomains",
 			object: []string{"spec: {level: Node, nodeName: node-1}"},
 			status: "{parentName: leaf-1, nodes: {total: 1, ready: 1}, accelerators: {total: 8, free: 3, unhealthy: 0}, conditions: [" + readyCondition +
-				", {type: Healthy, status: 'False', reason: AcceleratorUnhealthy, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
-			want: map[string]any{"Level": "Node", "Parent": "leaf-1", "Nodes": 1.0, "Accelerators": 8.0, "Free": 3.0, "Ready": "True", "Healthy": "False"},
+				", {type: Healthy, status: 'False', reason: AcceleratorUnhealthy, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}" +
+				", {type: Stale, status: 'True', reason: HeartbeatLost, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}]}",
+			want: map[string]any{"Level": "Node", "Parent": "leaf-1", "Nodes": 1.0, "Accelerators": 8.0, "Free": 3.0, "Ready": "True", "Healthy": "False", "Stale": "True", "Observed": nil},
+			wide: []string{"Stale", "Observed"},
 		},
 		"a class on two nodes": {
 			kind: class, resource: "acceleratorclasses",

@@ -63,6 +63,9 @@ var ruleRows = map[string]ruleRow{
 	"a domain without a parent":                   {kind: domain, at: "", rule: "a TopologyDomain cannot be its own parent"},
 	"a domain below itself":                       {kind: domain, at: "", rule: "a TopologyDomain cannot be its own parent", refused: true, object: []string{"metadata.name: rack-1", "spec.parentName: rack-1"}},
 	"a domain is put below itself by an update":   {kind: domain, at: "", rule: "a TopologyDomain cannot be its own parent", refused: true, object: []string{"metadata.name: rack-2"}, then: [][]string{{"spec.parentName: rack-2"}}},
+	"a measured figure":                           {kind: domain, at: "status.measurements[].figures[].value", rule: "value must be more than 0", then: [][]string{{measured("'794.5'")}}},
+	"a measured figure of zero":                   {kind: domain, at: "status.measurements[].figures[].value", rule: "value must be more than 0", refused: true, then: [][]string{{measured("0")}}},
+	"a measured figure that is negative":          {kind: domain, at: "status.measurements[].figures[].value", rule: "value must be more than 0", refused: true, then: [][]string{{measured("'-1'")}}},
 	"a class of 63 characters":                    {kind: class, at: "", rule: "the name becomes a node label", object: []string{"metadata.name: " + strings.Repeat("a", 63)}},
 	"a class that begins with a digit":            {kind: class, at: "", rule: "the name becomes a node label", object: []string{"metadata.name: 4090-24gb"}},
 	"a class of 64 characters":                    {kind: class, at: "", rule: "the name becomes a node label", refused: true, object: []string{"metadata.name: " + strings.Repeat("a", 64)}},
@@ -81,10 +84,12 @@ var ruleRows = map[string]ruleRow{
 	"match by PCI ID":                             {kind: class, at: "spec.match", rule: "match needs at least one of"},
 	"match by device selector":                    {kind: class, at: "spec.match", rule: "match needs at least one of", object: []string{"spec.match: {deviceSelector: 'device.driver == \"gpu.nvidia.com\"'}"}},
 	"match by node label":                         {kind: class, at: "spec.match", rule: "match needs at least one of", object: []string{"spec.match: {nodeLabels: [{key: nvidia.com/gpu.product, values: [NVIDIA-H100]}]}"}},
+	"match by product name":                       {kind: class, at: "spec.match", rule: "match needs at least one of", object: []string{"spec.match: {productNames: [NVIDIA L40S]}"}},
 	"match without content":                       {kind: class, at: "spec.match", rule: "match needs at least one of", refused: true, object: []string{"spec.match: {}"}},
-	"minMemory with PCI IDs":                      {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs", object: []string{"spec.match.minMemory: 80G"}},
-	"minMemory alone":                             {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs", refused: true, object: []string{"spec.match: {minMemory: 80G}"}},
-	"minMemory with node labels":                  {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs", refused: true, object: []string{"spec.match: {minMemory: 80G, nodeLabels: [{key: gpu, values: [h100]}]}"}},
+	"minMemory with PCI IDs":                      {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs and productNames", object: []string{"spec.match.minMemory: 80G"}},
+	"minMemory with product names":                {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs and productNames", object: []string{"spec.match: {productNames: [NVIDIA GH200], minMemory: 100G}"}},
+	"minMemory alone":                             {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs and productNames", refused: true, object: []string{"spec.match: {minMemory: 80G}"}},
+	"minMemory with node labels":                  {kind: class, at: "spec.match", rule: "minMemory narrows pciIDs and productNames", refused: true, object: []string{"spec.match: {minMemory: 80G, nodeLabels: [{key: gpu, values: [h100]}]}"}},
 	"minMemory of a match":                        {kind: class, at: "spec.match.minMemory", rule: "minMemory must be more than 0", object: []string{"spec.match.minMemory: 40Gi"}},
 	"minMemory of a match is zero":                {kind: class, at: "spec.match.minMemory", rule: "minMemory must be more than 0", refused: true, object: []string{"spec.match.minMemory: 0Gi"}},
 	"memory of 80G":                               {kind: class, at: "spec.memory.capacity", rule: "capacity must be more than 0", object: []string{"spec.memory: {capacity: 80G}"}},
@@ -166,6 +171,11 @@ var ruleRows = map[string]ruleRow{
 	"Never without maxRestarts":                       {kind: gang, at: "spec.restartPolicy", rule: "maxRestarts is for type RecreateGang", object: []string{"spec.restartPolicy: {type: Never}"}},
 	"maxRestarts with Never":                          {kind: gang, at: "spec.restartPolicy", rule: "maxRestarts is for type RecreateGang", refused: true, object: []string{"spec.restartPolicy: {type: Never, maxRestarts: 5}"}},
 	"the type changes to Never and maxRestarts stays": {kind: gang, at: "spec.restartPolicy", rule: "maxRestarts is for type RecreateGang", refused: true, object: []string{"spec.restartPolicy: {type: RecreateGang, maxRestarts: 5}"}, then: [][]string{{"spec.restartPolicy.type: Never"}}},
+}
+
+// measured is a status with one measured figure.
+func measured(value string) string {
+	return "status.measurements: [{uuid: GPU-1, time: '2026-01-01T00:00:00Z', figures: [{name: BF16TeraFLOPS, value: " + value + "}]}]"
 }
 
 func TestRules(t *testing.T) {

@@ -64,14 +64,44 @@ func Start(ctx context.Context, fleetName string, logf func(format string, args 
 	return e, nil
 }
 
-// install applies config/default, as a person would. Simulated nodes cannot run
-// its Deployment, so that is scaled down, and the manager runs beside the cluster.
-func (e *Env) install(ctx context.Context) error {
-	if out, err := e.Kubectl(ctx, "apply", "-k", filepath.Join(e.Root, "config", "default")); err != nil {
+// besideCluster leaves out what simulated nodes cannot run: the manager runs beside
+// the cluster, and the reports of node agents come from the fleet file.
+const besideCluster = `
+- target: {kind: Deployment, name: k8s4ai-manager}
+  patch: |-
+    - {op: replace, path: /spec/replicas, value: 0}
+- target: {kind: DaemonSet, name: k8s4ai-node-agent}
+  patch: |-
+    $patch: delete
+    apiVersion: apps/v1
+    kind: DaemonSet
+    metadata: {name: k8s4ai-node-agent, namespace: k8s4ai-agent}
+`
+
+// apply installs config/default, as a person would, with patches.
+func (e *Env) apply(ctx context.Context, patches string) error {
+	dir := filepath.Join(e.Dir, "overlay")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing the overlay: %w", err)
+	}
+	source, err := filepath.Rel(dir, filepath.Join(e.Root, "config", "default"))
+	if err != nil {
+		return fmt.Errorf("writing the overlay: %w", err)
+	}
+	overlay := "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n- " + source + "\npatches:" + patches
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(overlay), 0o600); err != nil {
+		return fmt.Errorf("writing the overlay: %w", err)
+	}
+	if out, err := e.Kubectl(ctx, "apply", "-k", dir); err != nil {
 		return fmt.Errorf("installing config/default: %w: %s", err, out)
 	}
-	if out, err := e.Kubectl(ctx, "-n", "k8s4ai-system", "scale", "deployment", "k8s4ai-manager", "--replicas=0"); err != nil {
-		return fmt.Errorf("scaling the deployment down: %w: %s", err, out)
+	return nil
+}
+
+// install installs the product on simulated nodes.
+func (e *Env) install(ctx context.Context) error {
+	if err := e.apply(ctx, besideCluster); err != nil {
+		return err
 	}
 	clients, err := kubernetes.NewForConfig(e.RESTConfig)
 	if err != nil {
@@ -97,6 +127,13 @@ func (e *Env) install(ctx context.Context) error {
 // Kubectl runs kubectl as the cluster's administrator and returns its output.
 func (e *Env) Kubectl(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl"), append([]string{"--kubeconfig", e.Kubeconfig}, args...)...)
+	out, err := command.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// Plugin runs the kubectl plugin as the cluster's administrator.
+func (e *Env) Plugin(ctx context.Context, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, filepath.Join(e.bin, "kubectl-k8s4ai"), append(args, "--kubeconfig", e.Kubeconfig)...)
 	out, err := command.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 var (
 	controlPlaneBinaries = []string{"etcd", "kube-apiserver"}
 	nodeBinaries         = []string{"kube-controller-manager", "kube-scheduler", "kwok"}
+	realNodeBinaries     = []string{"kubelet", "kube-proxy"}
 )
 
 // ErrNoBinaries is returned by Start when a binary is missing.
@@ -48,18 +50,14 @@ func findRoot() (string, error) {
 	}
 }
 
-// binaries returns dir, or FindBin's, once it has what the tier needs.
-func binaries(dir string, nodes bool) (string, error) {
+// binaries returns dir, or FindBin's, once it has the wanted ones.
+func binaries(dir string, wanted []string) (string, error) {
 	if dir == "" {
 		found, err := FindBin()
 		if err != nil {
 			return "", err
 		}
 		dir = found
-	}
-	wanted := controlPlaneBinaries
-	if nodes {
-		wanted = append(wanted[:len(wanted):len(wanted)], nodeBinaries...)
 	}
 	var missing []string
 	for _, name := range wanted {
@@ -71,6 +69,18 @@ func binaries(dir string, nodes bool) (string, error) {
 		return "", fmt.Errorf("%s not in %s: %w", strings.Join(missing, ", "), dir, ErrNoBinaries)
 	}
 	return dir, nil
+}
+
+// wanted are the binaries that the options need.
+func (o Options) wanted() []string {
+	wanted := slices.Clone(controlPlaneBinaries)
+	if o.Nodes {
+		wanted = append(wanted, nodeBinaries...)
+	}
+	if len(o.RealNodes) > 0 {
+		wanted = append(wanted, realNodeBinaries...)
+	}
+	return wanted
 }
 
 // RepositoryCRDs returns the directory of this repository's own CRDs, or "" when

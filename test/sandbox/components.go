@@ -33,8 +33,11 @@ var stages []byte
 
 // startControlPlane starts etcd and kube-apiserver and waits for /readyz.
 func (c *Cluster) startControlPlane(ctx context.Context) error {
-	id, err := newIdentity(c.Dir)
+	id, err := newIdentity(c.Dir, c.serverAddress())
 	if err != nil {
+		return err
+	}
+	if err := id.writeClient("apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"); err != nil {
 		return err
 	}
 	c.identity = id
@@ -78,7 +81,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd *process) (retry bool
 	if err != nil {
 		return false, err
 	}
-	server := "https://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	server := "https://" + net.JoinHostPort(c.serverAddress(), strconv.Itoa(port))
 	if c.RESTConfig, err = c.identity.client(server, "admin", "system:masters"); err != nil {
 		return false, err
 	}
@@ -106,9 +109,7 @@ func (c *Cluster) startAPIServer(ctx context.Context, etcd *process) (retry bool
 func (c *Cluster) apiServerArgs(port int) []string {
 	args := []string{
 		"--etcd-servers=" + c.etcdURL(),
-		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
-		// Nothing routes to the service network, so its endpoints would be lies.
-		"--endpoint-reconciler-type=none",
+		"--bind-address=" + c.serverAddress(), "--advertise-address=" + c.serverAddress(), "--secure-port=" + strconv.Itoa(port),
 		"--service-cluster-ip-range=" + serviceRange,
 		"--tls-cert-file=" + c.file("apiserver.crt"), "--tls-private-key-file=" + c.file("apiserver.key"),
 		"--client-ca-file=" + c.file("ca.crt"),
@@ -122,6 +123,18 @@ func (c *Cluster) apiServerArgs(port int) []string {
 		"--enable-priority-and-fairness=false",
 		"--max-requests-inflight=2000", "--max-mutating-requests-inflight=1000",
 	}
+	if c.network == nil {
+		// Nothing routes to the service network, so its endpoints would be lies.
+		args = append(args, "--endpoint-reconciler-type=none")
+	} else {
+		args = append(args, "--kubelet-preferred-address-types=InternalIP",
+			"--kubelet-certificate-authority="+c.file("ca.crt"),
+			"--kubelet-client-certificate="+c.file("apiserver-kubelet-client.crt"),
+			"--kubelet-client-key="+c.file("apiserver-kubelet-client.key"),
+			// This machine reaches Pods and not cluster addresses, so webhooks are
+			// called at the addresses of their Pods.
+			"--enable-aggregator-routing=true")
+	}
 	// This plugin taints every new node until the controller manager has looked at
 	// it, for minutes when thousands come at once. Without it the controller manager
 	// still taints nodes that are not Ready.
@@ -131,6 +144,15 @@ func (c *Cluster) apiServerArgs(port int) []string {
 	}
 	args = append(args, "--disable-admission-plugins="+disabled)
 	return append(args, c.options.APIServerArgs...)
+}
+
+// serverAddress is where the API server listens: loopback, or with real nodes the
+// end of their network on this machine.
+func (c *Cluster) serverAddress() string {
+	if c.network == nil {
+		return "127.0.0.1"
+	}
+	return c.network.gateway().String()
 }
 
 // startNodeComponents starts tier 2 and waits until pods can be created, which is
@@ -152,7 +174,7 @@ func (c *Cluster) startNodeComponents(ctx context.Context) error {
 		}
 		kubeconfigs[name] = path
 	}
-	heartbeat := heartbeatFor(c.options.Fleet)
+	heartbeat := c.options.heartbeat()
 	var procs []*process
 	for _, component := range []struct {
 		name string

@@ -6,16 +6,24 @@ import (
 	"testing"
 )
 
-// StartForTest starts a cluster that lives as long as the test. Without the
-// binaries it skips the test, and fails it where CI is set: a pipeline that
-// silently tests nothing is worse than a red one.
+// MaySkip says whether a test may be skipped because Start returned that error: the
+// binaries are missing, or the machine cannot run real nodes. Where CI is set the
+// binaries have to be there, and where K8S4AI_REQUIRE_SYSTEM is set so has what the
+// system provides: a pipeline that silently tests nothing is worse than a red one.
+func MaySkip(err error) bool {
+	return errors.Is(err, ErrNoBinaries) && os.Getenv("CI") == "" ||
+		errors.Is(err, ErrNoRealNodes) && os.Getenv("K8S4AI_REQUIRE_SYSTEM") == ""
+}
+
+// StartForTest starts a cluster that lives as long as the test. Where MaySkip
+// allows it, the test is skipped.
 func StartForTest(t testing.TB, options Options) *Cluster {
 	t.Helper()
 	if options.Logf == nil {
 		options.Logf = t.Logf
 	}
 	c, err := Start(t.Context(), options)
-	if errors.Is(err, ErrNoBinaries) && os.Getenv("CI") == "" {
+	if MaySkip(err) {
 		t.Skip(err)
 	}
 	if err != nil {

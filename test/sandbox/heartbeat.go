@@ -1,10 +1,6 @@
 package sandbox
 
-import (
-	"time"
-
-	"github.com/k8s4ai/k8s4ai/internal/fleet"
-)
+import "time"
 
 // heartbeat says how long a node's lease lasts and how long the controller
 // manager tolerates its silence. kwok renews a lease at a quarter of its life.
@@ -14,10 +10,15 @@ type heartbeat struct{ lease, grace time.Duration }
 // begin to take the machine's time from what is being tested.
 const manyNodes = 1500
 
-// heartbeatFor returns the kubelet's own pace, or a slower one for large fleets.
-func heartbeatFor(f *fleet.Fleet) heartbeat {
-	if f != nil && f.NodeCount() > manyNodes {
+// heartbeat returns the kubelet's own pace, a slower one for large fleets, or a
+// quicker one for real nodes, which tests take away and wait for.
+func (o Options) heartbeat() heartbeat {
+	switch {
+	case o.Fleet != nil && o.Fleet.NodeCount() > manyNodes:
 		return heartbeat{lease: 600 * time.Second, grace: 900 * time.Second}
+	case len(o.RealNodes) > 0:
+		return heartbeat{lease: 16 * time.Second, grace: 20 * time.Second}
+	default:
+		return heartbeat{lease: 40 * time.Second, grace: 50 * time.Second}
 	}
-	return heartbeat{lease: 40 * time.Second, grace: 50 * time.Second}
 }

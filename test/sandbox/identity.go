@@ -33,9 +33,9 @@ type identity struct {
 	serial int64
 }
 
-// newIdentity writes ca.crt, ca.key, the server's certificate apiserver.{crt,key}
-// and the ServiceAccount signing pair sa.{key,pub} into dir.
-func newIdentity(dir string) (*identity, error) {
+// newIdentity writes ca.crt, ca.key, the certificate apiserver.{crt,key} of the
+// server at that address and the ServiceAccount signing pair sa.{key,pub} into dir.
+func newIdentity(dir, address string) (*identity, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("generating the key of the certificate authority: %w", err)
@@ -57,7 +57,7 @@ func newIdentity(dir string) (*identity, error) {
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{"localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(firstServiceIP)},
+		IPAddresses: []net.IP{net.ParseIP(address), net.ParseIP(firstServiceIP)},
 	})
 	if err != nil {
 		return nil, err
@@ -105,6 +105,28 @@ func (id *identity) writePair(name string, certPEM, keyPEM []byte) error {
 		return err
 	}
 	return writeFile(filepath.Join(id.dir, name+".key"), keyPEM)
+}
+
+// writeClient writes <name>.{crt,key} of a user of the server.
+func (id *identity) writeClient(name, user string, groups ...string) error {
+	config, err := id.client("", user, groups...)
+	if err != nil {
+		return err
+	}
+	return id.writePair(name, config.CertData, config.KeyData)
+}
+
+// writeServer writes <name>.{crt,key} of a server at that address.
+func (id *identity) writeServer(name, address string) error {
+	certPEM, keyPEM, err := id.issue(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: filepath.Base(name)},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IPAddresses: []net.IP{net.ParseIP(address)},
+	})
+	if err != nil {
+		return err
+	}
+	return id.writePair(name, certPEM, keyPEM)
 }
 
 // writeServiceAccountKeys writes an RSA pair, since tokens signed with RSA are

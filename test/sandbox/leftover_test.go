@@ -8,14 +8,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// helperEnv makes the test binary start a cluster, print where it is, and wait to
-// be killed.
+// helperEnv makes the test binary start a cluster of that many real nodes, print
+// where it is, and wait to be killed.
 const helperEnv = "SANDBOX_TEST_HELPER"
 
 func TestMain(m *testing.M) {
@@ -26,87 +30,134 @@ func TestMain(m *testing.M) {
 }
 
 func helper() {
-	c, err := Start(context.Background(), Options{})
+	realNodes, err := strconv.Atoi(os.Getenv(helperEnv))
 	if err != nil {
-		fmt.Println("error", err)
-		os.Exit(1)
+		fail(err)
+	}
+	c, err := Start(context.Background(), Options{RealNodes: NewRealNodes(realNodes)})
+	if err != nil {
+		fail(err)
+	}
+	for _, node := range c.RealNodes {
+		if err := runPause(c, node.Name); err != nil {
+			fail(err)
+		}
 	}
 	fmt.Println("dir", c.Dir)
-	for _, pid := range componentPIDs(c) {
+	tree, err := descendants(componentPIDs(c))
+	if err != nil {
+		fail(err)
+	}
+	for pid := range tree {
 		fmt.Println("pid", pid)
+	}
+	if c.network != nil {
+		fmt.Println("network", c.network.index)
 	}
 	fmt.Println("up")
 	select {}
 }
 
+func fail(err error) {
+	fmt.Println("error", err)
+	os.Exit(1)
+}
+
+// runPause runs a container on a real node, so that there is something to end.
+func runPause(c *Cluster, node string) error {
+	ctx := context.Background()
+	pod := podOn(node, nil)
+	pod.Spec.Containers[0].Image = PauseImage
+	if err := c.Client.Create(ctx, pod); err != nil {
+		return err
+	}
+	return poll(ctx, "waiting for the pod", func(ctx context.Context) (bool, error) {
+		err := c.Client.Get(ctx, client.ObjectKeyFromObject(pod), pod)
+		return pod.Status.Phase == corev1.PodRunning, err
+	})
+}
+
 // Whatever ends the owner, no component outlives it. The directory goes at once
 // where the owner can still act, and at the next sweep where it cannot.
 func TestNothingIsLeft(t *testing.T) {
-	for name, tc := range map[string]struct {
+	cases := map[string]struct {
 		signal      syscall.Signal
+		realNodes   int
 		needsASweep bool
 	}{
-		"SIGINT":  {signal: syscall.SIGINT},
-		"SIGTERM": {signal: syscall.SIGTERM},
-		"SIGKILL": {signal: syscall.SIGKILL, needsASweep: true},
-	} {
+		"SIGINT":                  {signal: syscall.SIGINT},
+		"SIGTERM":                 {signal: syscall.SIGTERM},
+		"SIGKILL":                 {signal: syscall.SIGKILL, needsASweep: true},
+		"SIGTERM with real nodes": {signal: syscall.SIGTERM, realNodes: 2},
+		"SIGKILL with real nodes": {signal: syscall.SIGKILL, realNodes: 2, needsASweep: true},
+	}
+	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if _, err := binaries("", false); err != nil {
-				skipWithoutBinaries(t, err)
-				t.Fatal(err)
-			}
-			owner, dir, pids := startHelper(t)
-			if isAbandoned(dir) {
+			skipUnlessStartable(t, Options{RealNodes: NewRealNodes(tc.realNodes)})
+			h := startHelper(t, tc.realNodes)
+			if isAbandoned(h.dir) {
 				t.Error("the directory of a live owner counts as abandoned")
 			}
-			if err := owner.Process.Signal(tc.signal); err != nil {
+			if h.network != nil && len(h.pids) < 5*tc.realNodes {
+				t.Errorf("only %d processes are known: the nodes' are not among them", len(h.pids))
+			}
+			if err := h.owner.Process.Signal(tc.signal); err != nil {
 				t.Fatal(err)
 			}
 			var exit *exec.ExitError
-			if err := owner.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != tc.signal {
+			if err := h.owner.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != tc.signal {
 				t.Errorf("the owner ended with %v, want the signal", err)
 			}
 			if tc.needsASweep {
 				sweep(t.Logf)
 			}
-			assertGone(t, dir, pids)
+			assertGone(t, h.dir, h.pids)
+			if h.network != nil {
+				assertNetworkGone(t, h.network)
+			}
 		})
 	}
 }
 
-// startHelper returns a process that owns a cluster.
-func startHelper(t *testing.T) (owner *exec.Cmd, dir string, pids []int) {
+// helped is a process that owns a cluster, and what it says of it.
+type helped struct {
+	owner   *exec.Cmd
+	dir     string
+	pids    []int
+	network *network // nil without real nodes
+}
+
+func startHelper(t *testing.T, realNodes int) helped {
 	t.Helper()
-	owner = exec.CommandContext(t.Context(), os.Args[0])
-	owner.Env = append(os.Environ(), helperEnv+"=1")
-	output, err := owner.StdoutPipe()
+	h := helped{owner: exec.CommandContext(t.Context(), os.Args[0])}
+	h.owner.Env = append(os.Environ(), helperEnv+"="+strconv.Itoa(realNodes))
+	output, err := h.owner.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := owner.Start(); err != nil {
+	if err := h.owner.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = owner.Process.Kill() })
+	t.Cleanup(func() { _ = h.owner.Process.Kill() })
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		word, value, _ := strings.Cut(lines.Text(), " ")
-		var pid int
+		number, _ := strconv.Atoi(value)
 		switch word {
 		case "dir":
-			dir = value
+			h.dir = value
 		case "pid":
-			if _, err := fmt.Sscan(value, &pid); err != nil {
-				t.Fatal(err)
-			}
-			pids = append(pids, pid)
+			h.pids = append(h.pids, number)
+		case "network":
+			h.network = &network{index: number}
 		case "up":
-			return owner, dir, pids
+			return h
 		default:
 			t.Fatal(lines.Text())
 		}
 	}
 	t.Fatal("the helper ended before its cluster was up")
-	return nil, "", nil
+	return helped{}
 }
 
 // A directory that another process is just creating is left alone, and one
@@ -168,9 +219,45 @@ func isAlive(pid int) bool {
 	return !strings.HasPrefix(state, "Z")
 }
 
-func skipWithoutBinaries(t *testing.T, err error) {
+// assertNetworkGone checks what real nodes have beyond processes and a directory.
+func assertNetworkGone(t *testing.T, n *network) {
 	t.Helper()
-	if errors.Is(err, ErrNoBinaries) && os.Getenv("CI") == "" {
+	eventually(t, "link "+n.link()+" to go", func() bool { return !n.hasLink() })
+	dirs, err := hierarchies()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, n.cgroup())); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the cgroup %s in %s: %v, want it gone", n.cgroup(), dir, err)
+		}
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(mounts), dirPrefix) {
+		t.Errorf("this machine has mounts of a sandbox:\n%s", mounts)
+	}
+}
+
+// skipUnlessStartable skips a test, or fails it where CI is set, on a machine that
+// lacks what the options need.
+func skipUnlessStartable(t *testing.T, options Options) {
+	t.Helper()
+	if _, err := binaries("", options.wanted()); err != nil {
+		skipOrFail(t, err)
+	}
+	if err := checkRealNodes(options.RealNodes); err != nil {
+		skipOrFail(t, err)
+	}
+}
+
+// skipOrFail ends the test when the error says that this machine lacks something.
+func skipOrFail(t *testing.T, err error) {
+	t.Helper()
+	if MaySkip(err) {
 		t.Skip(err)
 	}
+	t.Fatal(err)
 }

@@ -16,6 +16,9 @@ const (
 	// unownedGrace is how long a directory may be without its owner file, which
 	// is the moment between its creation and the lock.
 	unownedGrace = 10 * time.Minute
+	// removeAttempts times pollEvery is how long the removal of a directory waits
+	// for processes that end.
+	removeAttempts = 40
 )
 
 // owner holds the directory of one cluster. The owner file is locked for as long
@@ -81,7 +84,7 @@ func (o *owner) makeDir() error {
 func (o *owner) release() error {
 	defer o.lock.Close()
 	if !o.keep {
-		if err := os.RemoveAll(o.dir); err != nil {
+		if err := removeAll(o.dir); err != nil {
 			return fmt.Errorf("removing the sandbox directory: %w", err)
 		}
 		return nil
@@ -94,25 +97,39 @@ func (o *owner) release() error {
 		if entry.Name() == "logs" {
 			continue
 		}
-		if err := os.RemoveAll(filepath.Join(o.dir, entry.Name())); err != nil {
+		if err := removeAll(filepath.Join(o.dir, entry.Name())); err != nil {
 			return fmt.Errorf("removing the sandbox's files: %w", err)
 		}
 	}
 	return nil
 }
 
-// sweep removes temporary directories whose owner was killed. It is housekeeping:
-// what it cannot remove, it leaves.
+// sweep removes what killed owners left: temporary directories, and the cgroups
+// of real nodes. It is housekeeping: what it cannot remove, it leaves.
 func sweep(logf func(string, ...any)) {
+	sweepNetworks(logf)
 	dirs, err := filepath.Glob(filepath.Join(os.TempDir(), dirPrefix+"*"))
 	if err != nil {
 		return
 	}
 	for _, dir := range dirs {
-		if isAbandoned(dir) && os.RemoveAll(dir) == nil {
+		if isAbandoned(dir) && removeAll(dir) == nil {
 			logf("removed %s, whose owner is gone", dir)
 		}
 	}
+}
+
+// removeAll removes a directory in which a process that the kernel is ending may
+// still write.
+func removeAll(dir string) error {
+	for range removeAttempts {
+		err := os.RemoveAll(dir)
+		if !errors.Is(err, syscall.ENOTEMPTY) && !errors.Is(err, syscall.EBUSY) {
+			return err
+		}
+		time.Sleep(pollEvery)
+	}
+	return os.RemoveAll(dir)
 }
 
 // isAbandoned is true for a directory of this user that no process owns.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 )
@@ -52,6 +53,10 @@ func newProcesses(logs string) *processes {
 
 // start starts a component with its output in logs/<name>.log.
 func (p *processes) start(name, path string, args ...string) (*process, error) {
+	return p.startWith(childAttributes(), name, path, args...)
+}
+
+func (p *processes) startWith(attributes *syscall.SysProcAttr, name, path string, args ...string) (*process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopping {
@@ -69,11 +74,9 @@ func (p *processes) start(name, path string, args ...string) (*process, error) {
 
 	proc := &process{name: name, log: logPath, cmd: &exec.Cmd{Path: path, Args: append([]string{path}, args...)}, done: make(chan struct{})}
 	proc.cmd.Stdout, proc.cmd.Stderr = log, log
-	// Garbage collection is a fifth of what loading a fleet costs the API server;
-	// memory is cheaper.
-	proc.cmd.Env = append(os.Environ(), "GOGC=200")
+	proc.cmd.Env = componentEnv()
 	proc.cmd.Dir = filepath.Dir(p.logs)
-	proc.cmd.SysProcAttr = childAttributes()
+	proc.cmd.SysProcAttr = attributes
 	started := make(chan error)
 	p.starts <- func() { started <- proc.cmd.Start() }
 	if err := <-started; err != nil {
@@ -82,6 +85,20 @@ func (p *processes) start(name, path string, args ...string) (*process, error) {
 	p.running = append(p.running, proc)
 	go p.wait(proc)
 	return proc, nil
+}
+
+// componentEnv is the environment of every component.
+func componentEnv() []string {
+	// No proxy stands between parts of a cluster, and a person's PATH may lack
+	// what only root runs.
+	env := slices.DeleteFunc(os.Environ(), func(entry string) bool {
+		name, _, _ := strings.Cut(strings.ToUpper(entry), "=")
+		return name == "HTTP_PROXY" || name == "HTTPS_PROXY" || name == "ALL_PROXY"
+	})
+	return append(env, "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin",
+		// Garbage collection is a fifth of what loading a fleet costs the API server;
+		// memory is cheaper.
+		"GOGC=200")
 }
 
 func (p *processes) wait(proc *process) {
@@ -98,15 +115,19 @@ func (p *processes) wait(proc *process) {
 	}
 }
 
-// forget ends a component without that counting as a failure, so that it can be
-// started again.
-func (p *processes) forget(proc *process) {
-	hasFailed := isDone(proc)
+// forget ends components, in this order, without that counting as a failure, so
+// that they can be started again.
+func (p *processes) forget(procs ...*process) {
+	hasFailed := slices.ContainsFunc(procs, isDone)
 	p.mu.Lock()
-	p.running = slices.DeleteFunc(p.running, func(other *process) bool { return other == proc })
+	p.running = slices.DeleteFunc(p.running, func(other *process) bool { return slices.Contains(procs, other) })
 	p.mu.Unlock()
-	kill(proc)
-	<-proc.done
+	for _, proc := range procs {
+		kill(proc)
+	}
+	for _, proc := range procs {
+		<-proc.done
+	}
 	if !hasFailed {
 		return
 	}

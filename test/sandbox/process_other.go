@@ -10,3 +10,7 @@ import "syscall"
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }
+
+// Real nodes are refused elsewhere than on Linux before anything starts.
+func networkAttributes() *syscall.SysProcAttr { return childAttributes() }
+func machineAttributes() *syscall.SysProcAttr { return childAttributes() }

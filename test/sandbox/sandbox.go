@@ -45,6 +45,10 @@ type Options struct {
 	Nodes bool
 	// Fleet is loaded before Start returns, as LoadFleet does. It implies Nodes.
 	Fleet *fleet.Fleet
+	// RealNodes starts tier 3: machines that run Pods, which are Ready before Start
+	// returns. At most 8. It implies Nodes, and needs root and what ErrNoRealNodes
+	// names.
+	RealNodes []RealNode
 	// CRDs are files or directories of CustomResourceDefinitions, installed and
 	// served before Start returns.
 	CRDs []string
@@ -72,11 +76,14 @@ type Cluster struct {
 	Dir string
 	// Client reads and writes without a cache.
 	Client client.Client
+	// RealNodes are the machines of Options.RealNodes, in that order.
+	RealNodes []*Node
 
 	options  Options
 	owner    *owner
 	procs    *processes
 	identity *identity
+	network  *network // nil without real nodes
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -89,8 +96,11 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	if options.Logf == nil {
 		options.Logf = func(string, ...any) {}
 	}
-	if options.Fleet != nil {
+	if options.Fleet != nil || len(options.RealNodes) > 0 {
 		options.Nodes = true
+	}
+	if err := checkRealNodes(options.RealNodes); err != nil {
+		return nil, err
 	}
 	if options.Scheme == nil {
 		scheme, err := defaultScheme()
@@ -99,7 +109,7 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 		}
 		options.Scheme = scheme
 	}
-	bin, err := binaries(options.BinDir, options.Nodes)
+	bin, err := binaries(options.BinDir, options.wanted())
 	if err != nil {
 		return nil, err
 	}
@@ -122,6 +132,9 @@ func (c *Cluster) start(ctx context.Context) error {
 	begin := time.Now()
 	bounded, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	if err := c.startNetwork(bounded); err != nil {
+		return err
+	}
 	if err := c.startControlPlane(bounded); err != nil {
 		return err
 	}
@@ -135,6 +148,12 @@ func (c *Cluster) start(ctx context.Context) error {
 		}
 		c.options.Logf("controller manager, scheduler and kwok ready after %s", time.Since(begin).Round(10*time.Millisecond))
 	}
+	if len(c.options.RealNodes) > 0 {
+		if err := c.startRealNodes(bounded); err != nil {
+			return err
+		}
+		c.options.Logf("%d real nodes Ready after %s", len(c.RealNodes), time.Since(begin).Round(10*time.Millisecond))
+	}
 	if c.options.Fleet != nil {
 		return c.LoadFleet(ctx, c.options.Fleet)
 	}
@@ -146,7 +165,11 @@ func (c *Cluster) start(ctx context.Context) error {
 func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() {
 		c.procs.stop()
-		c.stopErr = c.owner.release()
+		if c.network != nil {
+			// The caller's context may be what ended.
+			c.stopErr = c.network.release(context.Background())
+		}
+		c.stopErr = errors.Join(c.stopErr, c.owner.release())
 		running.remove(c)
 	})
 	return c.stopErr

@@ -66,7 +66,7 @@ func TestFailedStart(t *testing.T) {
 	if c != nil || err == nil {
 		t.Fatalf("Start() = %v, %v; want an error", c, err)
 	}
-	skipWithoutBinaries(t, err)
+	skipOrFail(t, err)
 	for _, want := range []string{"kube-apiserver ended", "unknown flag: --no-such-flag"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q: %v", want, err)
@@ -217,10 +217,15 @@ func podOn(node string, annotations map[string]string) *corev1.Pod {
 
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	eventuallyIn(t, 30*time.Second, what, holds)
+}
+
+func eventuallyIn(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited 30s for the %s", what)
+			t.Fatalf("waited %s for the %s", limit, what)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

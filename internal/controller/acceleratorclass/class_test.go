@@ -1,24 +1,31 @@
 package acceleratorclass
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/observe"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
 )
 
 const (
 	product = "nvidia.com/gpu.product"
 	h100ID  = "10de:2330"
-	l40sID  = "10de:26b5"
+	l40sID  = "10de:26b9"
 )
 
 func byID(name string, ids ...string) *v1alpha1.AcceleratorClass {
@@ -185,23 +192,115 @@ func TestAbsurdNodeIsCounted(t *testing.T) {
 	s.wantClass("h100", "4 nodes; 2147483647/2147483647 free; Ready Matched")
 }
 
-// What was measured is another writer's, and stays.
-func TestMeasuredFiguresStay(t *testing.T) {
-	class := testkit.Class("h100").OnLabel(product, "H100").Obj()
-	s := newStage(t, class)
-	class.Status.Measured = []v1alpha1.MeasuredFigure{{
-		Name: v1alpha1.FigureBF16, P10: new(resource.MustParse("700")), P50: new(resource.MustParse("790")), P90: new(resource.MustParse("800")), Samples: 8,
-	}}
-	if err := s.Client.Status().Update(t.Context(), class, client.FieldOwner("k8s4ai-bench")); err != nil {
-		t.Fatal(err)
-	}
+// What agents measure becomes the spread of the class, and goes with the
+// measurements.
+func TestMeasuredFigures(t *testing.T) {
+	h100 := byID("h100", h100ID)
+	h100.Spec.Figures = []v1alpha1.AcceleratorFigure{{Name: v1alpha1.FigureBF16, Value: new(resource.MustParse("989")), Source: "datasheet"}}
+	s := newStage(t, h100, byID("l40s", l40sID), testkit.Node("n1").GPUs(4).Obj(), testkit.Node("n2").GPUs(2).Obj())
+	s.reportDevices("n1", h100ID, h100ID, h100ID, h100ID)
+	s.reportDevices("n2", h100ID, l40sID)
 	s.settle()
-	var stored v1alpha1.AcceleratorClass
-	if err := s.Client.Get(t.Context(), client.ObjectKeyFromObject(class), &stored); err != nil {
+	s.wantMeasured("h100", "False NotMeasured")
+
+	s.measure("n1", time.Now(), v1alpha1.FigureBF16, "794.5", "790", "780", "500")
+	s.measure("n2", time.Now(), v1alpha1.FigureBF16, "800", "180")
+	s.settle()
+	s.wantMeasured("h100", "BF16TeraFLOPS 500/790/800 of 5 by cuBLASLt, 80 %; GPU-n1-3 has 63 % of BF16TeraFLOPS; False AsMeasured")
+	s.wantMeasured("l40s", "BF16TeraFLOPS 180/180/180 of 1 by cuBLASLt, 0 %; False AsMeasured")
+
+	s.measure("n1", time.Now(), v1alpha1.FigureBF16, "300", "310", "320", "330")
+	s.settle()
+	s.wantMeasured("h100", "BF16TeraFLOPS 300/320/800 of 5 by cuBLASLt, 32 %; True FarFromDatasheet "+
+		"BF16TeraFLOPS is 320 measured and 989 in the datasheet: correct figures, or look for what holds the devices back")
+
+	edit(s, h100, func(c *v1alpha1.AcceleratorClass) { c.Spec.Figures[0].Value = new(resource.MustParse("400")) })
+	s.settle()
+	s.wantMeasured("h100", "BF16TeraFLOPS 300/320/800 of 5 by cuBLASLt, 80 %; False AsMeasured")
+
+	s.measure("n1", time.Now().Add(time.Hour), v1alpha1.FigureBF16, "300")
+	s.measure("n2", time.Now(), v1alpha1.FigureNVMeToDevice, "6.5")
+	s.settle()
+	s.wantMeasured("h100", "NVMeToDeviceGBps 6500m/6500m/6500m of 1 by cuBLASLt, 0 %; False AsMeasured")
+	s.measure("n2", time.Now(), v1alpha1.FigureBF16)
+	s.settle()
+	s.wantMeasured("h100", "False NotMeasured")
+}
+
+// A pass without news writes nothing.
+func TestPassWithoutNewsIsSilent(t *testing.T) {
+	s := newStage(t, byID("h100", h100ID), testkit.Node("n1").GPUs(1).Obj())
+	s.reportDevices("n1", h100ID)
+	s.measure("n1", time.Now(), v1alpha1.FigureBF16, "794.5")
+	s.settle()
+	world, err := observe.CommittedWorld(t.Context(), s.Client)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(stored.Status.Measured) != 1 || stored.Status.Measured[0].Samples != 8 {
-		t.Errorf("measured figures are %v", stored.Status.Measured)
+	next := decide(world, world.Scene(), time.Now())
+	if len(next.status) > 0 || len(next.labels) > 0 {
+		t.Errorf("there is something to write: %+v", next)
 	}
-	s.wantClass("h100", "0 nodes; 0/0 free; Ready NoNodes")
+}
+
+// A selector that cannot be read stalls its class, which is recognised by the
+// rest of match.
+func TestBrokenSelector(t *testing.T) {
+	class := byID("h100", h100ID)
+	class.Spec.Match.DeviceSelector = "device.vendor == 'NVIDIA'"
+	s := newStage(t, class, testkit.Node("n1").GPUs(1).Obj())
+	s.reportDevices("n1", h100ID)
+	s.settle()
+	stalled := meta.FindStatusCondition(s.class("h100").Status.Conditions, v1alpha1.ConditionStalled)
+	if stalled.Status != metav1.ConditionTrue || stalled.Reason != v1alpha1.ReasonInvalidSelector || !strings.Contains(stalled.Message, "undefined field 'vendor'") {
+		t.Errorf("Stalled is %+v", stalled)
+	}
+	s.wantLabels("n1", map[string]string{"h100": "true"})
+
+	edit(s, class, func(c *v1alpha1.AcceleratorClass) {
+		c.Spec.Match.DeviceSelector = "device.driver == 'gpu.nvidia.com'"
+	})
+	s.settle()
+	s.wantClass("h100", "1 nodes; 1/1 free; Ready Matched")
+}
+
+// Only an API server that has ResourceSlices is watched for them.
+func TestServesSlices(t *testing.T) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	if served, err := servesSlices(mapper); served || err != nil {
+		t.Errorf("without the kind: %t, %v", served, err)
+	}
+	mapper.Add(resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"), meta.RESTScopeRoot)
+	if served, err := servesSlices(mapper); !served || err != nil {
+		t.Errorf("with the kind: %t, %v", served, err)
+	}
+	if _, err := servesSlices(failingMapper{}); err == nil {
+		t.Error("an API server that does not answer has no ResourceSlices")
+	}
+	s := newStage(t)
+	if served, err := servesSlices(s.Client.RESTMapper()); !served || err != nil {
+		t.Errorf("the test's API server: %t, %v", served, err)
+	}
+}
+
+// failingMapper is an API server that does not answer.
+type failingMapper struct{ meta.RESTMapper }
+
+func (failingMapper) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, error) {
+	return nil, errors.New("no answer")
+}
+
+// Measurements make a pass, whatever else of a domain changes does not.
+func TestNewMeasurements(t *testing.T) {
+	before := &v1alpha1.TopologyDomain{}
+	measured := before.DeepCopy()
+	measured.Status.Measurements = []v1alpha1.DeviceMeasurement{{UUID: "GPU-0"}}
+	other := before.DeepCopy()
+	other.Status.ParentName = "leaf"
+	if !newMeasurements.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: measured}) {
+		t.Error("a measurement is not passed")
+	}
+	if newMeasurements.Update(event.UpdateEvent{ObjectOld: before, ObjectNew: other}) {
+		t.Error("another change is passed")
+	}
 }

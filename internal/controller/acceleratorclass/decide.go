@@ -5,11 +5,13 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/capability"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
 	"github.com/k8s4ai/k8s4ai/internal/report"
 	"github.com/k8s4ai/k8s4ai/internal/topology"
@@ -28,14 +30,18 @@ type tally struct {
 	devices topology.Accelerators
 	// rivals are the other classes that match some device equally well.
 	rivals map[string]bool
+	// measured is what the devices deliver.
+	measured capability.Summary
 }
 
 // decide compares what the scene says with what is stored.
-func decide(world convert.World, scene convert.Scene) decision {
+func decide(world convert.World, scene convert.Scene, now time.Time) decision {
 	out := decision{labels: map[string]map[string]*string{}}
 	tallies := map[string]*tally{}
+	measured := capability.Summarize(convert.Readings(world.Domains, scene, now))
 	for i := range world.Classes {
-		tallies[world.Classes[i].Name] = &tally{rivals: map[string]bool{}}
+		name := world.Classes[i].Name
+		tallies[name] = &tally{rivals: map[string]bool{}, measured: measured[name]}
 	}
 	for i := range scene.Nodes {
 		countNode(&scene.Nodes[i], tallies)
@@ -46,7 +52,7 @@ func decide(world convert.World, scene convert.Scene) decision {
 	for i := range world.Classes {
 		stored := &world.Classes[i]
 		class := withStatus(stored, tallies)
-		if !equality.Semantic.DeepEqual(mine(stored), &class.Status) {
+		if !equality.Semantic.DeepEqual(&stored.Status, &class.Status) {
 			out.status = append(out.status, class)
 		}
 	}
@@ -89,11 +95,6 @@ func countNode(node *convert.SceneNode, tallies map[string]*tally) {
 	}
 }
 
-// mine is the part of a stored status that this package writes.
-func mine(stored *v1alpha1.AcceleratorClass) *v1alpha1.AcceleratorClassStatus {
-	return &v1alpha1.AcceleratorClassStatus{Conditions: stored.Status.Conditions, Nodes: stored.Status.Nodes, Devices: stored.Status.Devices}
-}
-
 func withStatus(stored *v1alpha1.AcceleratorClass, tallies map[string]*tally) *v1alpha1.AcceleratorClass {
 	t := tallies[stored.Name]
 	out := &v1alpha1.AcceleratorClass{
@@ -104,6 +105,7 @@ func withStatus(stored *v1alpha1.AcceleratorClass, tallies map[string]*tally) *v
 			Nodes:      new(t.nodes), Devices: convert.DeviceCounts(t.devices),
 		},
 	}
+	out.Status.Measured, out.Status.Outliers = convert.Measured(stored, t.measured)
 	report.Set(&out.Status.Conditions, stored.Generation, conditions(stored, t, tallies)...)
 	return out
 }
@@ -123,7 +125,24 @@ func conditions(class *v1alpha1.AcceleratorClass, t *tally, known map[string]*ta
 		stalled = report.Condition(v1alpha1.ConditionStalled, true, v1alpha1.ReasonAmbiguous,
 			fmt.Sprintf("devices match %s equally well and belong to none of them: add pciIDs or minMemory to one", strings.Join(slices.Sorted(maps.Keys(t.rivals)), ", ")))
 	}
-	return []metav1.Condition{ready, report.Condition(v1alpha1.ConditionReconciling, false, v1alpha1.ReasonAsExpected, ""), stalled}
+	if err := convert.CheckSelector(class.Spec.Match.DeviceSelector); err != nil {
+		stalled = report.Condition(v1alpha1.ConditionStalled, true, v1alpha1.ReasonInvalidSelector,
+			convert.Message(fmt.Sprintf("match.deviceSelector recognises nothing until it is corrected: %v", err)))
+	}
+	reconciling := report.Condition(v1alpha1.ConditionReconciling, false, v1alpha1.ReasonAsExpected, "")
+	return []metav1.Condition{ready, reconciling, stalled, drift(class, t)}
+}
+
+// drift says whether datasheet and measurement can both be true.
+func drift(class *v1alpha1.AcceleratorClass, t *tally) metav1.Condition {
+	far := convert.Drift(class, t.measured)
+	switch {
+	case len(t.measured.Spreads) == 0:
+		return report.Condition(v1alpha1.ConditionFigureDrift, false, v1alpha1.ReasonNotMeasured, "")
+	case far != "":
+		return report.Condition(v1alpha1.ConditionFigureDrift, true, v1alpha1.ReasonFarFromDatasheet, convert.Message(far))
+	}
+	return report.Condition(v1alpha1.ConditionFigureDrift, false, v1alpha1.ReasonAsMeasured, "")
 }
 
 // labelChange is how the class labels of a node have to change, nil for not at

@@ -33,6 +33,7 @@ func NewReconciler(c client.Client) *Reconciler {
 
 // +kubebuilder:rbac:groups="",resources=nodes,verbs=get;list;patch;watch
 // +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+// +kubebuilder:rbac:groups=resource.k8s.io,resources=resourceslices,verbs=list;watch
 // +kubebuilder:rbac:groups=k8s4ai.io,resources=acceleratorclasses;gangschedulinggroups;topologydomains,verbs=get;list;watch
 // +kubebuilder:rbac:groups=k8s4ai.io,resources=acceleratorclasses/status,verbs=patch
 
@@ -45,7 +46,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	next := decide(world, world.Scene())
+	next := decide(world, world.Scene(), r.Pace.Now())
 	stored := report.Each(next.status, func(class *v1alpha1.AcceleratorClass) error {
 		return report.ApplyStatus(ctx, r.Client, class, owner)
 	})

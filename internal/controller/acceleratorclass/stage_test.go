@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -88,6 +89,56 @@ func (s *stage) wantClass(name, want string) {
 		}
 	}
 	if got != want {
+		s.t.Errorf("class %s is\n%s\nwant\n%s", name, got, want)
+	}
+}
+
+// class reads a class.
+func (s *stage) class(name string) *v1alpha1.AcceleratorClass {
+	s.t.Helper()
+	out := &v1alpha1.AcceleratorClass{}
+	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Name: name}, out); err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// measure plays the benchmark of a node's agent: it stores one figure of each of
+// the devices that reportDevices made.
+func (s *stage) measure(node string, at time.Time, figure v1alpha1.FigureName, values ...string) {
+	s.t.Helper()
+	domain := &v1alpha1.TopologyDomain{}
+	if err := s.Client.Get(s.t.Context(), client.ObjectKey{Name: node}, domain); err != nil {
+		s.t.Fatal(err)
+	}
+	domain.Status.Measurements = nil
+	for i, value := range values {
+		domain.Status.Measurements = append(domain.Status.Measurements, v1alpha1.DeviceMeasurement{
+			UUID: fmt.Sprintf("GPU-%s-%d", node, i), Time: metav1.NewTime(at),
+			Figures: []v1alpha1.DeviceFigure{{Name: figure, Value: new(resource.MustParse(value)), Method: "cuBLASLt"}},
+		})
+	}
+	if err := s.Client.Status().Update(s.t.Context(), domain, client.FieldOwner("k8s4ai-agent")); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// wantMeasured compares what a class delivers as
+// "figure p10/p50/p90 of samples, efficiency; worst outliers; FigureDrift".
+func (s *stage) wantMeasured(name, want string) {
+	s.t.Helper()
+	class := s.class(name)
+	var parts []string
+	for _, m := range class.Status.Measured {
+		parts = append(parts, fmt.Sprintf("%s %s/%s/%s of %d by %s, %d %%", m.Name, m.P10, m.P50, m.P90, m.Samples, m.Method, m.EfficiencyPercent))
+	}
+	for _, o := range class.Status.Outliers {
+		parts = append(parts, fmt.Sprintf("%s has %d %% of %s", o.UUID, *o.PercentOfMedian, o.Figure))
+	}
+	if c := meta.FindStatusCondition(class.Status.Conditions, v1alpha1.ConditionFigureDrift); c != nil {
+		parts = append(parts, fmt.Sprintf("%s %s %s", c.Status, c.Reason, c.Message))
+	}
+	if got := strings.TrimSpace(strings.Join(parts, "; ")); got != want {
 		s.t.Errorf("class %s is\n%s\nwant\n%s", name, got, want)
 	}
 }

@@ -1,5 +1,5 @@
-// Command sandbox starts a real Kubernetes control plane with a simulated fleet,
-// for as long as it runs.
+// Command sandbox starts a real Kubernetes control plane with a simulated fleet, or
+// with real nodes, for as long as it runs.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/k8s4ai/k8s4ai/test/sandbox"
 )
 
-const usage = `Starts a real Kubernetes control plane on this machine, without containers or
-privileges. SIGINT (Ctrl-C) stops it and leaves nothing behind.
+const usage = `Starts a real Kubernetes control plane on this machine. SIGINT (Ctrl-C) stops it
+and leaves nothing behind. Only real nodes need containers and root.
 
 Usage:
   sandbox up [flags]     start, print how to reach it, and stay until stopped
@@ -27,6 +27,10 @@ Usage:
 
 Flags of up:
   --fleet NAME|FILE      load this fleet: a ready-made name, or a YAML file
+  --real-nodes N         N machines that run Pods, up to 8, named node-0 and so on;
+                         needs root and a container runtime, and says what is missing
+  --images PATHS         image archives for the real nodes, comma-separated, such as
+                         go run ./hack/image writes
   --kubeconfig PATH      also write the kubeconfig here; removed at the end
   --crds PATHS           CRD files or directories, comma-separated
                          (default: config/crd/bases of this repository, where there is one)
@@ -35,6 +39,7 @@ Flags of up:
 
 Examples:
   sandbox up --fleet hgx-64
+  sandbox up --real-nodes 3
   sandbox up --fleet ./my-fleet.yaml --kubeconfig /tmp/kc &
   kubectl --kubeconfig /tmp/kc get nodes -L cloud.google.com/gce-topology-block
   kubectl annotate node hgx-a-0-00 sandbox.k8s4ai.io/not-ready=true   # the node fails
@@ -86,6 +91,8 @@ type upOptions struct {
 	kubeconfig       string
 	crds             string
 	dir              string
+	images           string
+	realNodes        int
 	controlPlaneOnly bool
 }
 
@@ -97,6 +104,8 @@ func parse(args []string) (upOptions, error) {
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "")
 	flags.StringVar(&o.crds, "crds", "", "")
 	flags.StringVar(&o.dir, "dir", "", "")
+	flags.StringVar(&o.images, "images", "", "")
+	flags.IntVar(&o.realNodes, "real-nodes", 0, "")
 	flags.BoolVar(&o.controlPlaneOnly, "control-plane-only", false, "")
 	if err := flags.Parse(args); err != nil {
 		return o, fmt.Errorf("reading flags: %w; see sandbox --help", err)
@@ -106,6 +115,12 @@ func parse(args []string) (upOptions, error) {
 		return o, fmt.Errorf("unexpected argument %q: see sandbox --help", flags.Arg(0))
 	case o.controlPlaneOnly && o.fleet != "":
 		return o, errors.New("--fleet needs nodes: leave out --control-plane-only")
+	case o.controlPlaneOnly && o.realNodes != 0:
+		return o, errors.New("--real-nodes needs the whole control plane: leave out --control-plane-only")
+	case o.realNodes < 0:
+		return o, fmt.Errorf("--real-nodes %d: how many are meant?", o.realNodes)
+	case o.images != "" && o.realNodes == 0:
+		return o, errors.New("--images needs nodes that run them: add --real-nodes 1")
 	}
 	return o, nil
 }
@@ -114,7 +129,7 @@ func parse(args []string) (upOptions, error) {
 func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	logf := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
 	options := sandbox.Options{
-		Dir: o.dir, Nodes: !o.controlPlaneOnly, CRDs: crds(o.crds),
+		Dir: o.dir, Nodes: !o.controlPlaneOnly, CRDs: crds(o.crds), RealNodes: sandbox.NewRealNodes(o.realNodes),
 		CallerHandlesSignals: true, Logf: logf,
 	}
 	var f *fleet.Fleet
@@ -134,11 +149,11 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
-	if f != nil && options.Fleet == nil {
-		logf("no CRDs given: the fleet's nodes are loaded without their TopologyDomains")
-		if err := cluster.LoadNodes(ctx, f); err != nil {
-			return err
-		}
+	if options.Fleet != nil {
+		f = nil // it is loaded
+	}
+	if err := load(ctx, cluster, f, o.images, logf); err != nil {
+		return err
 	}
 	kubeconfig := cluster.Kubeconfig
 	if o.kubeconfig != "" {
@@ -159,6 +174,25 @@ func up(ctx context.Context, o upOptions, out io.Writer) (err error) {
 	case err := <-cluster.Failed():
 		return err
 	}
+}
+
+// load loads the nodes of a fleet and images into the cluster; either may be unset.
+func load(ctx context.Context, cluster *sandbox.Cluster, f *fleet.Fleet, images string, logf func(string, ...any)) error {
+	if f != nil {
+		logf("no CRDs given: the fleet's nodes are loaded without their TopologyDomains")
+		if err := cluster.LoadNodes(ctx, f); err != nil {
+			return err
+		}
+	}
+	if images == "" {
+		return nil
+	}
+	for archive := range strings.SplitSeq(images, ",") {
+		if err := cluster.LoadImage(ctx, archive); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // crds returns the given paths, or the repository's own definitions.
