@@ -11,7 +11,7 @@ VERIFY_GROUPS := gen lint
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  FLEET=$(FLEET)  a ready-made fleet or a file, for sandbox (docs/fleet.md)"
 	@echo "  FUZZTIME=$(FUZZTIME)  the time of each target of fuzz"
@@ -60,9 +60,15 @@ fuzz: ## Run each fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=bin . | sort | while read -r file; do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
 			echo "== $$(dirname "$$file") $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname "$$file")"; \
 		done; \
 	done
+
+# Measure
+
+.PHONY: bench-topology
+bench-topology: sandbox-tools build ## Measure what a change costs at 1,000 and 10,000 nodes, and what the agent takes
+	go run ./test/bench/topology
 
 # Check
 

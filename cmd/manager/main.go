@@ -6,13 +6,19 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/selection"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -36,6 +42,7 @@ Flags:
 type options struct {
 	metricsAddress string
 	probeAddress   string
+	agentSpace     string
 	leaderElect    bool
 	leaderSpace    string
 	leaseDuration  time.Duration
@@ -48,6 +55,7 @@ func parse() options {
 	var o options
 	flag.StringVar(&o.metricsAddress, "metrics-bind-address", ":8443", "address of the metrics, served over TLS to clients that may get /metrics; 0 turns them off")
 	flag.StringVar(&o.probeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz; 0 turns them off")
+	flag.StringVar(&o.agentSpace, "agent-namespace", "k8s4ai-agent", "namespace of the node agents' Leases")
 	flag.BoolVar(&o.leaderElect, "leader-elect", true, "run the controllers only while holding the leader lease")
 	flag.StringVar(&o.leaderSpace, "leader-election-namespace", "", "namespace of the leader lease; by default the manager's own")
 	flag.DurationVar(&o.leaseDuration, "leader-election-lease-duration", 15*time.Second, "how long a lost leader keeps others waiting")
@@ -60,6 +68,40 @@ func parse() options {
 	}
 	flag.Parse()
 	return o
+}
+
+const (
+	// namespaceFile names the namespace of the Pod that reads it.
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	// defaultNamespace is that of config/default.
+	defaultNamespace = "k8s4ai-system"
+)
+
+// ownNamespace is the namespace that the manager runs in, and outside of a
+// cluster the one that it is usually installed in.
+func ownNamespace(file string) string {
+	content, err := os.ReadFile(file)
+	if name := strings.TrimSpace(string(content)); err == nil && name != "" {
+		return name
+	}
+	return defaultNamespace
+}
+
+// cached says what of the cluster the manager keeps in memory: of Leases and
+// ConfigMaps, of which clusters have many, only those of agents, and those of
+// scans, which lie in the manager's own namespace.
+func cached(agentSpace, ownSpace string) (cache.Options, error) {
+	isScan, err := labels.NewRequirement(v1alpha1.LabelFabricScan, selection.Exists, nil)
+	if err != nil {
+		return cache.Options{}, fmt.Errorf("selecting the scan of the fabric: %w", err)
+	}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&coordinationv1.Lease{}: {Namespaces: map[string]cache.Config{agentSpace: {}}},
+			&corev1.ConfigMap{}:     {Namespaces: map[string]cache.Config{ownSpace: {}}, Label: labels.NewSelector().Add(*isScan)},
+		},
+	}, nil
 }
 
 func main() {
@@ -79,6 +121,8 @@ func main() {
 func run(ctx context.Context, o options) error {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(coordinationv1.AddToScheme(scheme))
+	utilruntime.Must(resourcev1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 
 	config, err := ctrl.GetConfig()
@@ -86,6 +130,10 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("finding the cluster (set --kubeconfig outside of one): %w", err)
 	}
 	config.QPS, config.Burst = float32(o.qps), o.burst
+	inMemory, err := cached(o.agentSpace, ownNamespace(namespaceFile))
+	if err != nil {
+		return err
+	}
 	renew := o.leaseDuration * 2 / 3
 	retry := o.leaseDuration * 2 / 15
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
@@ -98,12 +146,12 @@ func run(ctx context.Context, o options) error {
 		LeaderElection:         o.leaderElect, LeaderElectionID: "manager.k8s4ai.io", LeaderElectionNamespace: o.leaderSpace,
 		LeaderElectionReleaseOnCancel: true,
 		LeaseDuration:                 &o.leaseDuration, RenewDeadline: &renew, RetryPeriod: &retry,
-		Cache: cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache: inMemory,
 	})
 	if err != nil {
 		return fmt.Errorf("making the manager: %w", err)
 	}
-	if err := controller.Setup(ctx, mgr); err != nil {
+	if err := controller.Setup(ctx, mgr, o.agentSpace); err != nil {
 		return err
 	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {

@@ -37,7 +37,7 @@ var (
 	controller = slices.Concat(apiTypes, []string{
 		"./internal/convert", "./internal/observe", "./internal/report", "./internal/metrics",
 		"./internal/topology", "./internal/capability", "./internal/placement",
-		"k8s.io/client-go/tools/events", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime", "golang.org/x/sync/errgroup",
+		"k8s.io/client-go/tools/events", "k8s.io/client-go/util/workqueue", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime", "golang.org/x/sync/errgroup",
 	})
 )
 
@@ -58,10 +58,11 @@ var layers = []layer{
 		"./internal/topology", "./internal/capability", "./internal/placement",
 		"k8s.io/component-helpers/resource", "k8s.io/dynamic-resource-allocation/cel", "k8s.io/utils/ptr",
 	})},
+	{packages: []string{"internal/fabricscan"}, mayImport: slices.Concat(apiTypes, []string{"./internal/topology"})},
 	{packages: []string{"internal/fleet"}, mayImport: slices.Concat(apiTypes, []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"})},
 
 	// What the controllers share: observe reads, report writes, metrics count.
-	{packages: []string{"internal/observe"}, mayImport: slices.Concat(apiTypes, []string{"./internal/convert", "sigs.k8s.io/controller-runtime/pkg"})},
+	{packages: []string{"internal/observe"}, mayImport: slices.Concat(apiTypes, []string{"./internal/convert", "./internal/fabricscan", "./internal/topology", "sigs.k8s.io/controller-runtime/pkg"})},
 	{packages: []string{"internal/report"}, mayImport: slices.Concat(apiTypes, []string{
 		"k8s.io/client-go/tools/events", "sigs.k8s.io/controller-runtime/pkg/client", "golang.org/x/sync/errgroup",
 	})},
@@ -80,7 +81,7 @@ var layers = []layer{
 	{packages: []string{"internal/agent/nvml"}, mayImport: []string{"./internal/agent/machine", "github.com/NVIDIA/go-nvml"}},
 	{packages: []string{"internal/agent/sysfs"}, mayImport: []string{"./internal/agent/machine"}},
 	{packages: []string{"internal/agent/ibfabric"}, mayImport: []string{"./internal/topology"}},
-	{packages: []string{"internal/agent/ibfabric/store"}, mayImport: slices.Concat(apiTypes, []string{"./internal/agent/ibfabric", "./internal/convert", "./internal/topology"})},
+	{packages: []string{"internal/agent/ibfabric/store"}, mayImport: slices.Concat(apiTypes, []string{"./internal/agent/ibfabric", "./internal/fabricscan", "./internal/topology"})},
 	{packages: []string{"internal/agent/cuda"}, mayImport: []string{"github.com/ebitengine/purego"}},
 	{packages: []string{"internal/agent/measure"}, mayImport: slices.Concat(apiTypes, []string{
 		"./internal/agent/cuda", "golang.org/x/sys/unix", "k8s.io/client-go/dynamic", "k8s.io/client-go/util/retry",

@@ -14,9 +14,10 @@ import (
 	"github.com/k8s4ai/k8s4ai/internal/metrics"
 )
 
-// Setup adds every controller to a manager.
-func Setup(ctx context.Context, mgr ctrl.Manager) error {
-	if err := topology.Setup(mgr); err != nil {
+// Setup adds every controller to a manager. agentNamespace is where node agents
+// keep their Leases.
+func Setup(ctx context.Context, mgr ctrl.Manager, agentNamespace string) error {
+	if err := topology.Setup(ctx, mgr, agentNamespace); err != nil {
 		return fmt.Errorf("adding the topology controller: %w", err)
 	}
 	if err := acceleratorclass.Setup(mgr); err != nil {

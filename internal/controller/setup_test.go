@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,7 +18,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/fabricscan"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
+	"github.com/k8s4ai/k8s4ai/internal/topology"
 	"github.com/k8s4ai/k8s4ai/test/sandbox"
 )
 
@@ -45,7 +49,7 @@ func startManager(t *testing.T) *wiring {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if err := Setup(ctx, mgr); err != nil {
+	if err := Setup(ctx, mgr, namespace); err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -298,4 +302,55 @@ func (w *wiring) testDomains(t *testing.T) {
 	w.wantDomain("rack-m", 1, 2)
 	w.remove(class)
 	w.wantLabel(m1, v1alpha1.LabelClassPrefix+"by-id", "")
+
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Name: "m1", Namespace: namespace}}
+	lease.Spec = coordinationv1.LeaseSpec{LeaseDurationSeconds: new(int32(1)), RenewTime: &metav1.MicroTime{Time: time.Unix(1000, 0)}}
+	w.create(lease)
+	w.wantStale(vertex, v1alpha1.ReasonHeartbeatLost)
+	w.edit(lease, func() {
+		lease.Spec.RenewTime.Time, lease.Spec.LeaseDurationSeconds = time.Unix(1001, 0), new(int32(3600))
+	})
+	w.wantStale(vertex, v1alpha1.ReasonHeartbeatSeen)
+	w.remove(lease)
+	w.wantStale(vertex, "")
+	w.testScan(vertex)
+}
+
+// wantStale waits for the reason of the condition Stale, "" for no condition.
+func (w *wiring) wantStale(vertex *v1alpha1.TopologyDomain, want string) {
+	w.t.Helper()
+	w.eventually(fmt.Sprintf("Stale of %s is %q", vertex.Name, want), func() error {
+		if err := w.get(vertex); err != nil {
+			return err
+		}
+		got := ""
+		if c := meta.FindStatusCondition(vertex.Status.Conditions, v1alpha1.ConditionStale); c != nil {
+			got = c.Reason
+		}
+		if got != want {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+}
+
+// testScan stores a scan that knows the node of vertex.
+func (w *wiring) testScan(vertex *v1alpha1.TopologyDomain) {
+	w.t.Helper()
+	w.remove(domainNamed("rack-m"))
+	w.edit(vertex, func() {})
+	vertex.Status.Node.NICs = []v1alpha1.NIC{{Name: "mlx5_0", GUID: "0000:0000:0000:0001", LinkLayer: v1alpha1.LinkLayerInfiniBand, State: v1alpha1.NICActive}}
+	if err := w.client.Status().Update(w.t.Context(), vertex); err != nil {
+		w.t.Fatal(err)
+	}
+	scan := topology.Scan{Leaves: []topology.LeafSwitch{{GUID: "000000000000000a", Fabric: "00000000000000f0", Adapters: []uint64{1}}}}
+	parts, err := fabricscan.Parts(scan, fabricscan.Sets[0], fabricscan.Info{Generation: 1})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	parts[0].Namespace = namespace
+	w.create(&parts[0])
+	w.wantDomain("leaf-000000000000000a", 1, 2)
+	w.remove(&parts[0])
+	w.wantDomain("leaf-m", 1, 2)
 }

@@ -160,20 +160,29 @@ func (m *memory) ask(s *selection, list []*resourcev1.ResourceSlice) [][][]strin
 	return out
 }
 
-// DRADevices are the devices of each node that DRA drivers publish and a class
-// selects, by name of the node. Reports tie them to the devices that agents see.
+// DRA is what DRA drivers publish and a class selects, by name of the node.
+type DRA map[string][]published
+
+// published is one device of a driver.
+type published struct {
+	device capability.DRADevice
+	// names are its UUIDs and PCI addresses.
+	names []string
+}
+
+// ReadDRA lists the devices that DRA drivers publish and a class selects.
 //
 // Devices of a pool count when all slices of its newest generation are there:
 // while a driver rewrites its slices, half of the devices would be gone. Devices
 // that are on no one node are left out.
-func DRADevices(classes []v1alpha1.AcceleratorClass, list []resourcev1.ResourceSlice, reports map[string]*v1alpha1.NodeReport) map[string][]capability.DRADevice {
+func ReadDRA(classes []v1alpha1.AcceleratorClass, list []resourcev1.ResourceSlice) DRA {
 	s := selectionOf(classes)
 	if len(s.classes) == 0 || len(list) == 0 {
 		return nil
 	}
 	current := completePools(list)
 	answers := remembered.ask(&s, current)
-	nodes := map[string]*nodeDevices{}
+	out := DRA{}
 	for i, slice := range current {
 		for j := range slice.Spec.Devices {
 			device := &slice.Spec.Devices[j]
@@ -181,22 +190,30 @@ func DRADevices(classes []v1alpha1.AcceleratorClass, list []resourcev1.ResourceS
 			if node == "" || len(answers[i][j]) == 0 {
 				continue
 			}
-			if nodes[node] == nil {
-				nodes[node] = &nodeDevices{reported: identities(reports[node]), at: map[string]int{}}
-			}
-			nodes[node].add(capability.DRADevice{
-				ID:      slice.Spec.Driver + "/" + slice.Spec.Pool.Name + "/" + device.Name,
-				Classes: slices.Clone(answers[i][j]),
-			}, identityOf(device))
-		}
-	}
-	out := make(map[string][]capability.DRADevice, len(nodes))
-	for name, node := range nodes {
-		if len(node.devices) > 0 {
-			out[name] = node.devices
+			out[node] = append(out[node], published{
+				device: capability.DRADevice{
+					ID:      slice.Spec.Driver + "/" + slice.Spec.Pool.Name + "/" + device.Name,
+					Classes: answers[i][j],
+				},
+				names: identityOf(device),
+			})
 		}
 	}
 	return out
+}
+
+// On are the devices of a node. Its report, nil for none, ties them to the devices
+// that the agent sees.
+func (d DRA) On(node string, report *v1alpha1.NodeReport) []capability.DRADevice {
+	if len(d[node]) == 0 {
+		return nil
+	}
+	found := nodeDevices{reported: identities(report), at: map[string]int{}}
+	for _, p := range d[node] {
+		p.device.Classes = slices.Clone(p.device.Classes)
+		found.add(p.device, p.names)
+	}
+	return found.devices
 }
 
 // nodeDevices are the DRA devices of one node.

@@ -56,6 +56,18 @@ func pool(s resourcev1.ResourceSlice, name string, generation, count int64) reso
 	return s
 }
 
+// draDevices are the devices of all nodes.
+func draDevices(classes []v1alpha1.AcceleratorClass, list []resourcev1.ResourceSlice, reports map[string]*v1alpha1.NodeReport) map[string][]capability.DRADevice {
+	dra := ReadDRA(classes, list)
+	out := map[string][]capability.DRADevice{}
+	for node := range dra {
+		if found := dra.On(node, reports[node]); len(found) > 0 {
+			out[node] = found
+		}
+	}
+	return out
+}
+
 func TestDRADevices(t *testing.T) {
 	h100 := func(name string, more ...string) resourcev1.Device {
 		return draDevice(name, append([]string{"model=h100"}, more...)...)
@@ -97,6 +109,7 @@ func TestDRADevices(t *testing.T) {
 		"no selectors": {
 			classes: []v1alpha1.AcceleratorClass{{ObjectMeta: metav1.ObjectMeta{Name: "by-id"}}},
 			slices:  []resourcev1.ResourceSlice{slice("n1", h100("a"))},
+			want:    map[string][]capability.DRADevice{},
 		},
 		"an agent's device is known again by its UUID or its PCI address": {
 			slices: []resourcev1.ResourceSlice{slice("n1",
@@ -159,8 +172,8 @@ func TestDRADevices(t *testing.T) {
 			if classes == nil {
 				classes = []v1alpha1.AcceleratorClass{byModel("h100")}
 			}
-			if diff := cmp.Diff(tc.want, DRADevices(classes, tc.slices, tc.reports)); diff != "" {
-				t.Errorf("DRADevices() (-want +got):\n%s", diff)
+			if diff := cmp.Diff(tc.want, draDevices(classes, tc.slices, tc.reports)); diff != "" {
+				t.Errorf("devices (-want +got):\n%s", diff)
 			}
 		})
 	}
@@ -199,7 +212,7 @@ func TestSelectionIsRemembered(t *testing.T) {
 	stored.UID, stored.ResourceVersion = types.UID("remembered"), "1"
 	ask := func(classes ...v1alpha1.AcceleratorClass) string {
 		var out []string
-		for _, d := range DRADevices(classes, []resourcev1.ResourceSlice{stored}, nil)["n1"] {
+		for _, d := range draDevices(classes, []resourcev1.ResourceSlice{stored}, nil)["n1"] {
 			out = append(out, d.ID+" "+strings.Join(d.Classes, ","))
 		}
 		return strings.Join(out, "; ")
@@ -258,7 +271,7 @@ func FuzzDRADevices(f *testing.F) {
 			list = append(list, s)
 		}
 		report := &v1alpha1.NodeReport{Accelerators: []v1alpha1.Accelerator{{UUID: value1, PCIAddress: value2}}}
-		for name, found := range DRADevices(classes, list, map[string]*v1alpha1.NodeReport{node: report}) {
+		for name, found := range draDevices(classes, list, map[string]*v1alpha1.NodeReport{node: report}) {
 			if name == "" || name != node {
 				t.Errorf("devices on node %q", name)
 			}
@@ -284,7 +297,7 @@ func FuzzCheckSelector(f *testing.F) {
 			return // The API server refuses it.
 		}
 		err := CheckSelector(expression)
-		if found := DRADevices([]v1alpha1.AcceleratorClass{classSelecting("c", expression)}, device, nil); err != nil && len(found) > 0 {
+		if found := draDevices([]v1alpha1.AcceleratorClass{classSelecting("c", expression)}, device, nil); err != nil && len(found) > 0 {
 			t.Errorf("%q selects, and is refused: %v", expression, err)
 		}
 	})

@@ -1,6 +1,8 @@
 package convert
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,7 +98,7 @@ type fabricCase struct {
 
 func (tc fabricCase) run(t *testing.T) {
 	t.Helper()
-	got := BuildFabric(tc.domains, tc.nodes)
+	got := BuildFabric(tc.domains, tc.nodes, topology.Scan{})
 	if tc.want == nil {
 		tc.want = map[string][]string{}
 	}
@@ -124,7 +126,7 @@ func setOf(set map[string]bool) []string {
 	if len(set) == 0 {
 		return nil
 	}
-	return sortedNames(set)
+	return slices.Sorted(maps.Keys(set))
 }
 
 // leaf is a declared tree that is in order.
@@ -255,7 +257,7 @@ func TestBuildFabricOfNodeVertices(t *testing.T) {
 
 func TestBuildFabricKeepsTrustedReports(t *testing.T) {
 	good, bad := &v1alpha1.NodeReport{Accelerators: gpus("a")}, &v1alpha1.NodeReport{Accelerators: gpus("b", "b")}
-	got := BuildFabric([]v1alpha1.TopologyDomain{vertex("n1", "n1", "", good), vertex("n2", "n2", "", bad), vertex("n3", "n3", "", nil)}, nodes("n1", "n2", "n3"))
+	got := BuildFabric([]v1alpha1.TopologyDomain{vertex("n1", "n1", "", good), vertex("n2", "n2", "", bad), vertex("n3", "n3", "", nil)}, nodes("n1", "n2", "n3"), topology.Scan{})
 	if diff := cmp.Diff(map[string]*v1alpha1.NodeReport{"n1": good}, got.Reports); diff != "" {
 		t.Errorf("reports (-want +got):\n%s", diff)
 	}
@@ -278,6 +280,7 @@ func TestReasonOf(t *testing.T) {
 		topology.NameTooLong:     {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.ValueTooLong:    {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.InvalidValue:    {Reason: v1alpha1.ReasonIgnoredEvidence},
+		topology.DuplicateGUID:   {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.DuplicateDomain: {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		topology.DuplicateNode:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		topology.InvalidDomain:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
@@ -301,7 +304,7 @@ func TestReport(t *testing.T) {
 			{UUID: "c", Health: "Sleepy"},
 		},
 		NVLinks:      []v1alpha1.NVLink{{From: "a", To: "switch-0", Links: 4, LinkGbps: 200}, {From: "b", To: "switch-0", Links: 4}, {From: "a", To: "b", Links: 1}},
-		NICs:         []v1alpha1.NIC{{Name: "mlx5_0", GUID: "g", LinkLayer: v1alpha1.LinkLayerEthernet, RateGbps: 400, State: v1alpha1.NICActive}, {Name: "mlx5_1", State: v1alpha1.NICDown, NUMANode: new(int32(0))}},
+		NICs:         []v1alpha1.NIC{{Name: "mlx5_0", GUID: "g", SystemGUID: "s", Subnet: "10.8.3.7/16", LinkLayer: v1alpha1.LinkLayerEthernet, RateGbps: 400, State: v1alpha1.NICActive}, {Name: "mlx5_1", State: v1alpha1.NICDown, NUMANode: new(int32(0))}},
 		NVLinkFabric: &v1alpha1.NVLinkFabric{ClusterUUID: fabricID, CliqueID: new(int64(7)), Health: v1alpha1.DeviceHealthy},
 	}
 	want := topology.Report{
@@ -309,14 +312,15 @@ func TestReport(t *testing.T) {
 		GPUs:     []topology.GPU{{UUID: "a", PCIAddress: "0000:1b:00.0", NUMANode: 1, MemoryBytes: 5, Healthy: true}, {UUID: "b", NUMANode: -1, Healthy: true}, {UUID: "c", NUMANode: -1}},
 		Switches: []string{"switch-0"},
 		Links:    []topology.Link{{A: "a", B: "switch-0", Count: 4, GbpsPerLink: 200}, {A: "b", B: "switch-0", Count: 4}, {A: "a", B: "b", Count: 1}},
-		NICs:     []topology.NIC{{Name: "mlx5_0", GUID: "g", LinkLayer: "Ethernet", RateGbps: 400, Active: true, NUMANode: -1}, {Name: "mlx5_1"}},
+		NICs:     []topology.NIC{{Name: "mlx5_0", GUID: "g", SystemGUID: "s", Subnet: "10.8.0.0/16", LinkLayer: "Ethernet", RateGbps: 400, Active: true, NUMANode: -1}, {Name: "mlx5_1"}},
 		Fabric:   &topology.NVLinkFabric{ClusterUUID: fabricID, CliqueID: 7, State: topology.FabricCompleted, Health: topology.Healthy},
 	}
-	if diff := cmp.Diff(want, Report("n", in)); diff != "" {
-		t.Errorf("Report() (-want +got):\n%s", diff)
+	got, unread := Report("n", in)
+	if diff := cmp.Diff(want, got); diff != "" || len(unread) > 0 {
+		t.Errorf("Report() has %q unread (-want +got):\n%s", unread, diff)
 	}
 	in.NVLinkFabric.CliqueID = new(int64(1 << 32))
-	if got := Report("n", in); got.Fabric != nil {
+	if got, _ := Report("n", in); got.Fabric != nil {
 		t.Errorf("a clique that no driver can name became %v", got.Fabric)
 	}
 }
@@ -324,8 +328,72 @@ func TestReport(t *testing.T) {
 // A finding fits into a status whatever the names in it.
 func TestFindingsAreBounded(t *testing.T) {
 	selector := metav1.LabelSelector{MatchLabels: map[string]string{strings.Repeat("é", 4000): "x"}}
-	got := BuildFabric([]v1alpha1.TopologyDomain{selecting(domain("f", v1alpha1.LevelFabric, ""), selector)}, nodes("n1"))
+	got := BuildFabric([]v1alpha1.TopologyDomain{selecting(domain("f", v1alpha1.LevelFabric, ""), selector)}, nodes("n1"), topology.Scan{})
 	if len(got.Findings["f"]) != 1 || len(got.Findings["f"][0].Message) > maxMessage {
 		t.Errorf("findings are %v", got.Findings["f"])
 	}
+}
+
+// A subnet counts where sharing it says something, in one form.
+func TestSharedSubnet(t *testing.T) {
+	cases := map[string]struct {
+		text, want string
+		wrong      bool
+	}{
+		"none":                     {},
+		"its canonical form":       {text: "10.8.0.0/16", want: "10.8.0.0/16"},
+		"an address in it":         {text: "10.8.3.7/16", want: "10.8.0.0/16"},
+		"IPv6":                     {text: "FD00:0:0:1::5/64", want: "fd00:0:0:1::/64"},
+		"everything":               {text: "0.0.0.0/0"},
+		"link-local":               {text: "fe80::/64"},
+		"link-local of IPv4":       {text: "169.254.0.0/16"},
+		"loopback":                 {text: "127.0.0.0/8"},
+		"an address alone":         {text: "10.8.3.7", wrong: true},
+		"what is no subnet":        {text: "rail-0", wrong: true},
+		"more bits than there are": {text: "10.8.0.0/33", wrong: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			got, err := sharedSubnet(tc.text)
+			if got != tc.want || (err != nil) != tc.wrong {
+				t.Errorf("sharedSubnet(%q) = %q, %v", tc.text, got, err)
+			}
+		})
+	}
+}
+
+// A selector takes the same nodes whether it is found by a label or not.
+func TestSelectorsAreFound(t *testing.T) {
+	domains := []v1alpha1.TopologyDomain{
+		selecting(domain("all", v1alpha1.LevelFabric, ""), metav1.LabelSelector{}),
+		selecting(domain("rack", v1alpha1.LevelLeaf, ""), metav1.LabelSelector{MatchLabels: map[string]string{"rack": "1"}}),
+		selecting(domain("both", v1alpha1.LevelLeaf, ""), metav1.LabelSelector{MatchLabels: map[string]string{"rack": "1", "row": "a"}}),
+		selecting(domain("wide", v1alpha1.LevelLeaf, ""), metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "rack", Operator: metav1.LabelSelectorOpExists}}}),
+		selecting(domain("empty", v1alpha1.LevelLeaf, ""), metav1.LabelSelector{MatchLabels: map[string]string{"rack": ""}}),
+	}
+	declared := ReadDeclared(domains)
+	for want, n := range map[string]corev1.Node{
+		"all":                node("n"),
+		"all both rack wide": node("n", "rack", "1", "row", "a"),
+		"all rack wide":      node("n", "rack", "1"),
+		"all empty wide":     node("n", "rack", ""),
+		"all wide":           node("n", "rack", "2"),
+	} {
+		got := slices.Sorted(slices.Values(declared.Evidence(&n, nil).Labelled.In))
+		if strings.Join(got, " ") != want {
+			t.Errorf("a node with labels %v is in %v, want %s", n.Labels, got, want)
+		}
+	}
+}
+
+// Whatever a subnet is, its canonical form is its own.
+func FuzzSharedSubnet(f *testing.F) {
+	f.Add("10.8.3.7/16")
+	f.Add("fe80::1%eth0/64")
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := sharedSubnet(text)
+		if again, wrong := sharedSubnet(got); again != got || wrong != nil || err != nil && got != "" || len(got) > 64 {
+			t.Errorf("sharedSubnet(%q) = %q, %v; again: %q, %v", text, got, err, again, wrong)
+		}
+	})
 }

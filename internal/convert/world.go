@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/capability"
@@ -20,6 +21,12 @@ type World struct {
 	Domains []v1alpha1.TopologyDomain
 	Classes []v1alpha1.AcceleratorClass
 	Pods    []corev1.Pod
+	// Slices are all devices that DRA drivers publish.
+	Slices []resourcev1.ResourceSlice
+	// Scan is the switch tree of the InfiniBand fabric, as far as one is known, and
+	// ScanProblem says why a newer one does not count, "" for no reason.
+	Scan        topology.Scan
+	ScanProblem string
 	// Committed is the room of committed placements. Pods for which IsCommitted
 	// says true are in it, and are not counted again.
 	Committed   []placement.Use
@@ -49,34 +56,79 @@ type SceneNode struct {
 
 // Scene works the world out.
 func (w World) Scene() Scene {
-	out := Scene{Fabric: BuildFabric(w.Domains, w.Nodes), Profiles: Profiles(w.Classes)}
-	resources := acceleratorResources(w.Classes)
-	used := w.used()
+	kinds := ReadKinds(w.Classes, w.Slices)
+	out := Scene{Fabric: BuildFabric(w.Domains, w.Nodes, w.Scan), Profiles: kinds.Profiles}
+	used := w.Used()
 	places := map[string]string{}
 	for _, place := range out.Fabric.Assembly.Nodes {
 		places[place.Node] = place.Domain
 	}
 	for i := range w.Nodes {
 		node := &w.Nodes[i]
-		report := out.Fabric.Reports[node.Name]
-		scene := SceneNode{
-			Node: placement.Node{
-				Name: node.Name, Domain: places[node.Name], Labels: node.Labels, Taints: taints(node),
-				Capacity: Resources(node.Status.Allocatable), Used: used[node.Name],
-			},
-			Devices: capability.Classify(out.Profiles, NodeFacts(node, report)),
-			Faults:  faults(report),
-		}
-		for _, device := range scene.Devices {
-			if device.Class != "" && !slices.Contains(scene.Classes, device.Class) {
-				scene.Classes = append(scene.Classes, device.Class)
-			}
-		}
-		scene.Unavailable = unavailable(node, out.Fabric.Distrusted[node.Name], scene.Faults)
-		scene.withhold(report, resources)
+		scene := kinds.SceneNode(node, out.Fabric.Reports[node.Name], out.Fabric.Distrusted[node.Name], used[node.Name])
+		scene.Domain = places[node.Name]
 		out.Nodes = append(out.Nodes, scene)
 	}
 	return out
+}
+
+// Kinds are the accelerator classes in the form in which nodes are compared with
+// them.
+type Kinds struct {
+	Profiles []capability.Profile
+	// resources are the extended resources by which nodes offer accelerators.
+	resources []string
+	dra       DRA
+}
+
+// ReadKinds takes over the classes, and the devices that DRA drivers publish.
+func ReadKinds(classes []v1alpha1.AcceleratorClass, published []resourcev1.ResourceSlice) Kinds {
+	return Kinds{Profiles: Profiles(classes), resources: acceleratorResources(classes), dra: ReadDRA(classes, published)}
+}
+
+// SceneNode works out one node, without its place. report is the trusted report
+// of its agent, nil for none; used is what its Pods and commitments take.
+func (k Kinds) SceneNode(node *corev1.Node, report *v1alpha1.NodeReport, distrusted bool, used placement.Resources) SceneNode {
+	facts := NodeFacts(node, report)
+	facts.DRA = k.dra.On(node.Name, report)
+	out := SceneNode{
+		Node: placement.Node{
+			Name: node.Name, Labels: node.Labels, Taints: taints(node), Capacity: Resources(node.Status.Allocatable), Used: used,
+		},
+		Devices: capability.Classify(k.Profiles, facts),
+		Faults:  faults(report),
+	}
+	for _, device := range out.Devices {
+		if device.Class != "" && !slices.Contains(out.Classes, device.Class) {
+			out.Classes = append(out.Classes, device.Class)
+		}
+	}
+	out.Unavailable = unavailable(node, distrusted, out.Faults)
+	out.withhold(report, k.resources)
+	if out.Accelerators.Total == 0 {
+		out.Accelerators.Total = int64(len(facts.DRA))
+	}
+	return out
+}
+
+// Room is what the node adds to the domains above it.
+func (n *SceneNode) Room() topology.NodeRoom {
+	room := topology.NodeRoom{Node: n.Name, Ready: n.Unavailable == "", Accelerators: n.Accelerators, Reasons: n.Faults}
+	devices := map[string]int64{}
+	for _, d := range n.Devices {
+		switch {
+		case d.Class == "":
+		case d.Device == "":
+			// The class is known of the node, and not of each device.
+			devices[d.Class] = Sum(devices[d.Class], n.Accelerators.Total)
+		default:
+			devices[d.Class]++
+		}
+	}
+	for class, count := range devices {
+		room.Classes = append(room.Classes, topology.ClassCount{Class: class, Devices: count})
+	}
+	return room
 }
 
 // Snapshot is the scene as placement sees it.
@@ -92,8 +144,8 @@ func (s Scene) Snapshot() (*placement.Snapshot, error) {
 	return snapshot, nil
 }
 
-// used adds up what Pods and committed placements take, by node.
-func (w World) used() map[string]placement.Resources {
+// Used adds up what Pods and committed placements take, by node.
+func (w World) Used() map[string]placement.Resources {
 	out := map[string]placement.Resources{}
 	take := func(node string, amount placement.Resources) {
 		if out[node] == nil {

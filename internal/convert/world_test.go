@@ -148,6 +148,41 @@ func TestSceneCounts(t *testing.T) {
 	}
 }
 
+// What a node adds to its domains: devices by class where each is known, all of
+// them where the class is known of the node alone.
+func TestRoom(t *testing.T) {
+	accelerators := topology.Accelerators{Total: 8, Free: 3, Unhealthy: 1}
+	of := func(device, class string) capability.DeviceClass {
+		return capability.DeviceClass{Device: device, Class: class}
+	}
+	cases := map[string]struct {
+		node SceneNode
+		want topology.NodeRoom
+	}{
+		"a class of the node": {
+			SceneNode{Node: placement.Node{Name: "n"}, Accelerators: accelerators, Devices: []capability.DeviceClass{of("", "h100")}},
+			topology.NodeRoom{Node: "n", Ready: true, Accelerators: accelerators, Classes: []topology.ClassCount{{Class: "h100", Devices: 8}}},
+		},
+		"classes of devices": {
+			SceneNode{Accelerators: accelerators, Devices: []capability.DeviceClass{of("a", "h100"), of("b", ""), of("c", "h100")}},
+			topology.NodeRoom{Ready: true, Accelerators: accelerators, Classes: []topology.ClassCount{{Class: "h100", Devices: 2}}},
+		},
+		"no class": {
+			SceneNode{Accelerators: accelerators, Devices: []capability.DeviceClass{of("", "")}}, topology.NodeRoom{Ready: true, Accelerators: accelerators},
+		},
+		"a node that takes nothing": {
+			SceneNode{Node: placement.Node{Unavailable: "cordoned"}, Faults: []string{"NICDown"}}, topology.NodeRoom{Reasons: []string{"NICDown"}},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, tc.node.Room()); diff != "" {
+				t.Errorf("Room() (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 // Whatever Pods and nodes claim, a snapshot can be taken: one object must not
 // stop all placement.
 func TestSceneOfAbsurdClaims(t *testing.T) {

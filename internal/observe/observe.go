@@ -9,8 +9,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -32,7 +34,18 @@ func World(ctx context.Context, reader client.Reader) (convert.World, error) {
 			return convert.World{}, fmt.Errorf("reading the cluster: %w", err)
 		}
 	}
-	return convert.World{Nodes: nodes.Items, Domains: domains.Items, Classes: classes.Items, Pods: pods.Items}, nil
+	// An API server before 1.34, or one without DRA, does not have them.
+	var published resourcev1.ResourceSliceList
+	if err := reader.List(ctx, &published, client.UnsafeDisableDeepCopy); err != nil && !meta.IsNoMatchError(err) {
+		return convert.World{}, fmt.Errorf("reading the cluster: %w", err)
+	}
+	world := convert.World{Nodes: nodes.Items, Domains: domains.Items, Classes: classes.Items, Pods: pods.Items, Slices: published.Items}
+	var parts corev1.ConfigMapList
+	if err := reader.List(ctx, &parts, client.HasLabels{v1alpha1.LabelFabricScan}, client.UnsafeDisableDeepCopy); err != nil {
+		return world, fmt.Errorf("reading the scan of the fabric: %w", err)
+	}
+	world.Scan, world.ScanProblem = lastScan.read(parts.Items)
+	return world, nil
 }
 
 // CommittedWorld is World with the room that gangs hold by their status.
@@ -65,6 +78,19 @@ func (p *Pace) Hold() time.Duration {
 	}
 	p.last = now
 	return 0
+}
+
+// ServesSlices asks the API server whether it has ResourceSlices. A watch of a
+// kind that it does not have would keep the manager from starting.
+func ServesSlices(mapper meta.RESTMapper) (bool, error) {
+	_, err := mapper.RESTMapping(schema.GroupKind{Group: resourcev1.GroupName, Kind: "ResourceSlice"}, resourcev1.SchemeGroupVersion.Version)
+	if meta.IsNoMatchError(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("asking the API server for ResourceSlices: %w", err)
+	}
+	return true, nil
 }
 
 // NodeChanged passes changes of a node that bear on placement, which heartbeats

@@ -55,7 +55,7 @@ func TestWorldFails(t *testing.T) {
 	s := testkit.APIServer(t)
 	for name, kind := range map[string]client.ObjectList{
 		"nodes": &corev1.NodeList{}, "domains": &v1alpha1.TopologyDomainList{}, "classes": &v1alpha1.AcceleratorClassList{},
-		"pods": &corev1.PodList{}, "gangs": &v1alpha1.GangSchedulingGroupList{},
+		"pods": &corev1.PodList{}, "gangs": &v1alpha1.GangSchedulingGroupList{}, "scans": &corev1.ConfigMapList{},
 	} {
 		t.Run(name, func(t *testing.T) {
 			broken := interceptor.NewClient(s.Client, interceptor.Funcs{

@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 )
@@ -12,8 +11,11 @@ type Source string
 const (
 	// Declared: the platform team says so.
 	Declared Source = "Declared"
-	// Reported: the driver of at least one of its nodes says so.
+	// Reported: agents say so, by the driver of at least one of its nodes or by
+	// the subnets of its nodes' RoCE ports.
 	Reported Source = "Reported"
+	// Scanned: a scan of the InfiniBand fabric shows it.
+	Scanned Source = "Scanned"
 	// Labels: node labels say so.
 	Labels Source = "Labels"
 )
@@ -43,6 +45,9 @@ type Declaration struct {
 type Labelled struct {
 	Name   string
 	Labels map[string]string
+	// In are declared domains that the node is in beyond those that list it as a
+	// member: a selector takes it, or its own TopologyDomain says so.
+	In []string
 }
 
 // Input is all evidence about the upper levels. The order of its lists has no
@@ -52,6 +57,8 @@ type Input struct {
 	Nodes    []Labelled
 	// Reports count for nodes of the cluster only.
 	Reports []Report
+	// Scan is the switch tree of the InfiniBand fabric.
+	Scan Scan
 }
 
 // Domain is one domain above the nodes.
@@ -94,202 +101,80 @@ func (a Assembly) Vertices() []Vertex {
 	return out
 }
 
-// Assemble builds the fabric from what was declared, what drivers report and
-// what labels say, in this order of strength.
+// Assemble builds the fabric from what was declared, what drivers report, what a
+// scan shows, what labels say and which subnets ports share, in this order of
+// strength.
 //
-// A declared domain is complete outwards: labels never add a parent to it.
-// Inwards they may, at levels that the declaration leaves open: a Leaf from a
+// A declared domain is complete outwards: other evidence never adds a parent to
+// it. Inwards it may, at levels that the declaration leaves open: a Leaf from a
 // label hangs below a declared Block when all its nodes are in that Block. A
 // node whose declaration cannot be trusted is outside, labels or not.
 //
-// A domain from labels is identified by its provider and its whole path, an
-// NVLink domain by its value alone.
+// The path of a node down to its leaf comes from one source. A domain from labels
+// is identified by its provider and its whole path, an NVLink domain by its value
+// alone, a leaf of a scan by its lowest switch.
 func Assemble(in Input) Assembly {
+	s := NewState()
+	s.Declare(in.Declared)
+	s.SetScan(in.Scan)
 	nodes, problems := distinctNodes(in.Nodes)
-	declared, found := declare(in.Declared, nodes)
-	problems = append(problems, found...)
-	facts, found := gather(nodes, in.Reports)
-	problems = append(problems, found...)
-	problems = append(problems, disagreements(declared, facts)...)
-
-	d := derive(declared, facts)
-	problems = append(problems, d.problems...)
-	assignNames(d.groups, takenNames(in.Declared, nodes))
-
-	sources := map[string]Source{}
-	vertices := declared.Vertices()
-	for _, v := range vertices {
-		sources[v.Name] = Declared
+	reports, found := distinctReports(in.Reports)
+	for _, n := range nodes {
+		s.SetNode(n, reports[n.Name], NodeRoom{})
+		problems = append(problems, found[n.Name]...)
 	}
-	for _, g := range d.groups {
-		vertices = append(vertices, g.vertex())
-		sources[g.name] = g.source
+	a := s.Assembly()
+	if len(problems) > 0 {
+		a.Problems = tidy(append(a.Problems, problems...))
 	}
-	// Derived groups hang on what exists, so that this adds no problem; the
-	// check stays so that no Assembly is anything but a forest.
-	tree, found := NewTree(vertices, d.memberships())
-	problems = append(problems, found...)
-	return present(tree, nodes, sources, problems)
+	return a
 }
 
-// distinctNodes sorts the nodes. One that is given twice with different labels
-// keeps none of them.
+// distinctNodes are the nodes, each once. One that is given twice with different
+// facts keeps none of them.
 func distinctNodes(given []Labelled) ([]Labelled, []Problem) {
 	byName := map[string]Labelled{}
 	contradicted := map[string]bool{}
 	for _, n := range given {
 		first, twice := byName[n.Name]
-		if twice && !maps.Equal(first.Labels, n.Labels) {
+		if twice && (!maps.Equal(first.Labels, n.Labels) || !slices.Equal(slices.Sorted(slices.Values(first.In)), slices.Sorted(slices.Values(n.In)))) {
 			contradicted[n.Name] = true
 		}
 		byName[n.Name] = n
 	}
 	var nodes []Labelled
 	var problems []Problem
-	for _, name := range sortedKeys(byName) {
-		n := byName[name]
-		if name == "" {
-			continue
-		}
-		if contradicted[name] {
+	for name, n := range byName {
+		if contradicted[name] && name != "" {
 			problems = append(problems, nodeProblem(DuplicateNode, name, "the node is given twice with different labels"))
-			n.Labels = nil
+			n = Labelled{Name: name}
 		}
 		nodes = append(nodes, n)
 	}
 	return nodes, problems
 }
 
-// declare builds the forest of what was declared, with the nodes that exist.
-func declare(declarations []Declaration, nodes []Labelled) (*Tree, []Problem) {
-	exists := map[string]bool{}
-	for _, n := range nodes {
-		exists[n.Name] = true
-	}
-	var problems []Problem
-	var vertices []Vertex
-	var listed []Membership
-	for _, d := range declarations {
-		vertices = append(vertices, d.Vertex)
-		absent := map[string]bool{}
-		for _, node := range d.Members {
-			if exists[node] {
-				listed = append(listed, Membership{Node: node, Domain: d.Name})
-			} else {
-				absent[node] = true
-			}
-		}
-		if len(absent) > 0 {
-			facts := sortedKeys(absent)
-			for i := range facts {
-				facts[i] = "node " + quote(facts[i]) + " does not exist"
-			}
-			problems = append(problems, domainProblem(UnknownNode, d.Name, facts...))
-		}
-		if exists[d.Name] {
-			problems = append(problems, domainProblem(NameOfNode, d.Name, "a node has the same name"))
+// distinctReports are the reports by node. Of reports that differ in what places
+// the node none counts.
+func distinctReports(given []Report) (map[string]*Report, map[string][]Problem) {
+	out, problems := map[string]*Report{}, map[string][]Problem{}
+	for i := range given {
+		r := &given[i]
+		first, twice := out[r.Node]
+		switch {
+		case !twice:
+			out[r.Node] = r
+		case first != nil && !samePlace(first, r):
+			out[r.Node] = nil
+			problems[r.Node] = append(problems[r.Node], nodeProblem(DuplicateNode, r.Node, "its reports name different fabrics"))
 		}
 	}
-	tree, found := NewTree(vertices, listed)
-	return tree, append(problems, found...)
+	return out, problems
 }
 
-// gather reads each node's labels and report.
-func gather(nodes []Labelled, reports []Report) ([]evidence, []Problem) {
-	fabrics := map[string][]NVLinkFabric{}
-	for _, r := range reports {
-		if r.Fabric != nil {
-			fabrics[r.Node] = append(fabrics[r.Node], *r.Fabric)
-		}
-	}
-	var facts []evidence
-	var problems []Problem
-	for _, n := range nodes {
-		e, found := readLabels(n.Name, n.Labels)
-		problems = append(problems, found...)
-		clique, settled, found := gatherNVLink(n, fabrics[n.Name])
-		problems = append(problems, found...)
-		provided := e.at[NVLinkDomain]
-		if settled && clique.key == "" && provided.key != "" {
-			problems = append(problems, nodeProblem(Disagreement, n.Name, noCliqueFact, provided.String()))
-		}
-		if settled || clique.key != "" {
-			e.at[NVLinkDomain] = clique
-		}
-		facts = append(facts, e)
-	}
-	return facts, problems
-}
-
-const noCliqueFact = "NVML says that there is no clique"
-
-// gatherNVLink weighs the driver against the clique label, which both name the
-// domain by the same pair of ids. settled means that the driver has spoken, so
-// that an empty hint is knowledge and not the lack of it.
-func gatherNVLink(n Labelled, fabrics []NVLinkFabric) (h hint, settled bool, problems []Problem) {
-	label, problems := readClique(n.Name, n.Labels)
-	for _, f := range fabrics {
-		if f != fabrics[0] {
-			fact := "its reports name different NVLink fabrics"
-			return label, false, append(problems, nodeProblem(DuplicateNode, n.Name, fact))
-		}
-	}
-	if len(fabrics) == 0 {
-		return label, false, problems
-	}
-	driver, settled, found := readFabric(n.Name, fabrics[0])
-	problems = append(problems, found...)
-	if !settled {
-		return label, false, problems
-	}
-	if label.key != "" && label.value != driver.value {
-		fact := noCliqueFact
-		if driver.key != "" {
-			fact = driver.String()
-		}
-		problems = append(problems, nodeProblem(Disagreement, n.Name, fact, label.String()))
-	}
-	return driver, true, problems
-}
-
-// takenNames are the names that a derived domain cannot have. Domains that were
-// left out are among them, since their objects exist.
-func takenNames(declarations []Declaration, nodes []Labelled) map[string]bool {
-	taken := map[string]bool{}
-	for _, d := range declarations {
-		taken[d.Name] = true
-	}
-	for _, n := range nodes {
-		taken[n.Name] = true
-	}
-	return taken
-}
-
-// present lists the forest with its nodes.
-func present(tree *Tree, nodes []Labelled, sources map[string]Source, problems []Problem) Assembly {
-	var a Assembly
-	direct, all := map[string][]string{}, map[string][]string{}
-	for _, n := range nodes {
-		path := tree.Path(n.Name)
-		domain := tree.Domain(n.Name)
-		a.Nodes = append(a.Nodes, Place{Node: n.Name, Domain: domain, Path: path, Labels: mirrored(path)})
-		if domain != "" {
-			direct[domain] = append(direct[domain], n.Name)
-		}
-		for _, d := range path[Fabric:Node] {
-			if d != "" {
-				all[d] = append(all[d], n.Name)
-			}
-		}
-	}
-	for _, v := range tree.Vertices() {
-		a.Domains = append(a.Domains, Domain{Vertex: v, Source: sources[v.Name], Nodes: direct[v.Name], AllNodes: all[v.Name]})
-		if mirrors[v.Level] != "" && len(v.Name) > maxLabelValue {
-			problems = append(problems, domainProblem(NameTooLong, v.Name, "the name is longer than a label value of 63 bytes"))
-		}
-	}
-	a.Problems = tidy(problems)
-	return a
+func samePlace(a, b *Report) bool {
+	sameFabric := a.Fabric == b.Fabric || a.Fabric != nil && b.Fabric != nil && *a.Fabric == *b.Fabric
+	return sameFabric && slices.Equal(a.NICs, b.NICs)
 }
 
 func mirrored(path Path) map[string]string {
@@ -305,16 +190,4 @@ func mirrored(path Path) map[string]string {
 		labels[key] = name
 	}
 	return labels
-}
-
-// strength orders sources, strongest first.
-func strength(s Source) int {
-	return slices.Index([]Source{Declared, Reported, Labels}, s)
-}
-
-func strongest(a, b Source) Source {
-	if cmp.Compare(strength(a), strength(b)) <= 0 {
-		return a
-	}
-	return b
 }

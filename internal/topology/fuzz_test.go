@@ -34,14 +34,7 @@ func (c *choices) name() string {
 }
 
 func fuzzInput(c *choices) Input {
-	var in Input
-	for range c.below(6) {
-		d := Declaration{Vertex: Vertex{Name: c.text(), Level: Level(c.below(7) - 1), Parent: c.text()}}
-		for range c.below(5) {
-			d.Members = append(d.Members, c.name())
-		}
-		in.Declared = append(in.Declared, d)
-	}
+	in := Input{Declared: fuzzDeclarations(c)}
 	keys := append(evidenceKeys(), LeafLabel, BlockLabel, gkeBlock, gkeLeaf, gkeLeaf, cliqueKey, cliqueKey)
 	for range c.below(8) {
 		n := Labelled{Name: c.name(), Labels: map[string]string{}}
@@ -53,14 +46,19 @@ func fuzzInput(c *choices) Input {
 	states := []FabricState{FabricCompleted, FabricUnknown, FabricNotSupported, FabricInProgress, "?"}
 	for range c.below(5) {
 		f := &NVLinkFabric{ClusterUUID: c.text(), CliqueID: uint32(c.below(3)), State: states[c.below(5)], Health: FabricHealth(c.text())}
-		in.Reports = append(in.Reports, Report{Node: c.name(), Fabric: f})
+		in.Reports = append(in.Reports, Report{Node: c.name(), Fabric: f, NICs: fuzzReport(c).NICs})
 	}
+	in.Scan = fuzzScan(c)
 	return in
 }
 
 func shuffled(in Input, seed uint64) Input {
 	r := rand.New(rand.NewPCG(seed, 1))
 	out := Input{Declared: slices.Clone(in.Declared), Nodes: slices.Clone(in.Nodes), Reports: slices.Clone(in.Reports)}
+	out.Scan.Leaves = slices.Clone(in.Scan.Leaves)
+	r.Shuffle(len(out.Scan.Leaves), func(i, j int) {
+		out.Scan.Leaves[i], out.Scan.Leaves[j] = out.Scan.Leaves[j], out.Scan.Leaves[i]
+	})
 	r.Shuffle(len(out.Declared), func(i, j int) { out.Declared[i], out.Declared[j] = out.Declared[j], out.Declared[i] })
 	r.Shuffle(len(out.Nodes), func(i, j int) { out.Nodes[i], out.Nodes[j] = out.Nodes[j], out.Nodes[i] })
 	r.Shuffle(len(out.Reports), func(i, j int) { out.Reports[i], out.Reports[j] = out.Reports[j], out.Reports[i] })

@@ -62,6 +62,8 @@ const (
 	// NameOfNode: a declared domain has the name of a node, so that one of the
 	// two cannot have an object of that name.
 	NameOfNode ProblemKind = "NameOfNode"
+	// DuplicateGUID: two machines report one GUID. It counts for neither.
+	DuplicateGUID ProblemKind = "DuplicateGUID"
 	// NameTooLong: a domain's name does not fit into a label value, so that its
 	// nodes carry no mirrored label for it.
 	NameTooLong ProblemKind = "NameTooLong"
@@ -110,6 +112,10 @@ func (p Problem) String() string {
 		b.WriteString(": " + strings.Join(p.Facts, "; "))
 	}
 	return b.String()
+}
+
+func (p Problem) equal(o Problem) bool {
+	return p.Kind == o.Kind && p.Domain == o.Domain && p.Node == o.Node && slices.Equal(p.Facts, o.Facts)
 }
 
 // domainProblem and nodeProblem keep facts within their bounds.
@@ -165,7 +171,5 @@ func tidy(problems []Problem) []Problem {
 			slices.Compare(a.Facts, b.Facts),
 		)
 	})
-	return slices.CompactFunc(problems, func(a, b Problem) bool {
-		return a.Kind == b.Kind && a.Domain == b.Domain && a.Node == b.Node && slices.Equal(a.Facts, b.Facts)
-	})
+	return slices.CompactFunc(problems, Problem.equal)
 }

@@ -81,59 +81,32 @@ var providers = []provider{
 	}},
 }
 
-// hint is what one source says of a node at one level. The zero value says
-// nothing.
-type hint struct {
-	source Source
-	// key is the label key, or cliqueKey for both the label and the driver,
-	// which name the same thing.
-	key   string
-	value string
-}
-
-func (h hint) String() string {
-	if h.source == Reported {
-		return "NVML says clique " + quote(h.value)
-	}
-	return "label " + h.key + " says " + quote(h.value)
-}
-
-// evidence is what labels and reports say of one node.
-type evidence struct {
-	node string
-	// provider names the entry of providers that the path comes from.
-	provider string
-	// at is indexed by level; Fabric to NVLinkDomain are used.
-	at [Node]hint
-}
-
 // readLabels takes the path of the first provider with any key on the node. A
-// provider's own name for the NVLink domain yields to the clique, see gather.
-func readLabels(node string, labels map[string]string) (evidence, []Problem) {
-	e := evidence{node: node}
+// provider's own name for the NVLink domain yields to the clique, see claimsOf.
+func readLabels(node string, labels map[string]string) (path labelPath, found []Problem) {
 	for _, p := range providers {
 		var problems []Problem
-		found := false
+		has := false
 		for _, k := range p.keys {
 			value := labels[k.key]
 			if value == "" {
 				continue
 			}
-			found = true
+			has = true
 			if problem, long := tooLong(node, "label "+k.key, value); long {
 				problems = append(problems, problem)
 				continue
 			}
-			if e.at[k.level].key == "" {
-				e.at[k.level] = hint{source: Labels, key: k.key, value: value}
+			if path.at[k.level].key == "" {
+				path.at[k.level] = hint{source: Labels, key: k.key, value: value}
 			}
 		}
-		if found {
-			e.provider = p.name
-			return e, problems
+		if has {
+			path.provider = p.name
+			return path, problems
 		}
 	}
-	return e, nil
+	return path, nil
 }
 
 func tooLong(node, what, value string) (Problem, bool) {

@@ -74,6 +74,12 @@ type NIC struct {
 	// GUID identifies the port's adapter in the fabric, "" or all zero when it
 	// has none.
 	GUID string
+	// SystemGUID identifies the card that the adapter is on, "" or all zero when
+	// it is not known.
+	SystemGUID string
+	// Subnet is the network of the port's address in its canonical form, "" when
+	// it has none that other machines could share.
+	Subnet string
 	// LinkLayer is InfiniBand, Ethernet, or "" when it is not known.
 	LinkLayer string
 	// RateGbps is 0 when the port is down or the rate is not known.

@@ -7,100 +7,29 @@ import (
 	"strings"
 )
 
-// Membership says that a node is listed in a domain.
-type Membership struct {
-	Node   string
-	Domain string
-}
-
-// Tree is a checked forest: names are unique, every parent exists and is wider
-// than its child, and every node is in one domain at most.
-type Tree struct {
+// forest is what was declared, checked: names are unique, and every parent
+// exists and is wider than its child.
+type forest struct {
 	vertices map[string]Vertex
-	// innermost is the narrowest domain of a node that has a place.
-	innermost map[string]string
-	// lost has the nodes that were listed somewhere and have no place.
-	lost map[string]bool
-}
-
-// NewTree builds the forest of what can be trusted and returns the rest as
-// problems, sorted. A node may be listed in a domain and in the domain's
-// ancestors; it belongs to the innermost one. Listed in two domains that do not
-// nest, it belongs to none.
-func NewTree(vertices []Vertex, nodes []Membership) (*Tree, []Problem) {
-	b := treeBuilder{
-		known: map[string]Vertex{},
-		cut:   map[string]bool{},
-		tree:  &Tree{vertices: map[string]Vertex{}, innermost: map[string]string{}, lost: map[string]bool{}},
-	}
-	b.admit(vertices)
-	b.cutCycles()
-	b.hang()
-	b.seat(nodes)
-	return b.tree, tidy(b.problems)
-}
-
-// Vertices lists the domains of the forest, outer levels first, in natural
-// order within a level.
-func (t *Tree) Vertices() []Vertex {
-	out := make([]Vertex, 0, len(t.vertices))
-	for _, v := range t.vertices {
-		out = append(out, v)
-	}
-	slices.SortFunc(out, compareVertices)
-	return out
-}
-
-func compareVertices(a, b Vertex) int {
-	return cmp.Or(cmp.Compare(a.Level, b.Level), CompareNatural(a.Name, b.Name))
-}
-
-// Vertex returns the domain of that name, if it is in the forest.
-func (t *Tree) Vertex(name string) (Vertex, bool) {
-	v, ok := t.vertices[name]
-	return v, ok
-}
-
-// Domain returns the innermost domain of a node, "" when the node is outside.
-func (t *Tree) Domain(node string) string { return t.innermost[node] }
-
-// Lost reports whether a node was listed in a domain and yet has no place,
-// because what was said of it cannot be trusted.
-func (t *Tree) Lost(node string) bool { return t.lost[node] }
-
-// Path returns the domains above a node.
-func (t *Tree) Path(node string) Path {
-	p := t.pathTo(t.innermost[node])
-	p[Node] = node
-	return p
-}
-
-// pathTo returns the domain with its ancestors. Levels strictly widen towards
-// the root, so the walk is at most one step per level.
-func (t *Tree) pathTo(domain string) Path {
-	var p Path
-	for domain != "" {
-		v, ok := t.vertices[domain]
-		if !ok {
-			break
-		}
-		p[v.Level] = v.Name
-		domain = v.Parent
-	}
-	return p
-}
-
-type treeBuilder struct {
 	// known has every domain with a name of its own and a possible level.
 	known map[string]Vertex
 	// cut has the names that exist and are left out.
-	cut      map[string]bool
-	tree     *Tree
+	cut map[string]bool
+	// problems are those of domains, in no order.
 	problems []Problem
 }
 
+// grow builds the forest of what can be trusted; the rest becomes problems.
+func grow(vertices []Vertex) *forest {
+	f := &forest{vertices: map[string]Vertex{}, known: map[string]Vertex{}, cut: map[string]bool{}}
+	f.admit(vertices)
+	f.cutCycles()
+	f.hang()
+	return f
+}
+
 // admit takes the domains that make sense on their own.
-func (b *treeBuilder) admit(vertices []Vertex) {
+func (f *forest) admit(vertices []Vertex) {
 	byName := map[string][]Vertex{}
 	for _, v := range vertices {
 		byName[v.Name] = append(byName[v.Name], v)
@@ -110,13 +39,13 @@ func (b *treeBuilder) admit(vertices []Vertex) {
 		v := same[0]
 		switch {
 		case name == "":
-			b.problems = append(b.problems, domainProblem(InvalidDomain, "", "a domain has no name"))
+			f.problems = append(f.problems, domainProblem(InvalidDomain, "", "a domain has no name"))
 		case len(same) > 1:
-			b.leaveOut(name, DuplicateDomain, describeAll(same)...)
+			f.leaveOut(name, DuplicateDomain, describeAll(same)...)
 		case v.Level < Fabric || v.Level > NVLinkDomain:
-			b.leaveOut(name, InvalidDomain, fmt.Sprintf("level %d (%s) is not one of Fabric, Block, Leaf, NVLinkDomain", v.Level, v.Level))
+			f.leaveOut(name, InvalidDomain, fmt.Sprintf("level %d (%s) is not one of Fabric, Block, Leaf, NVLinkDomain", v.Level, v.Level))
 		default:
-			b.known[name] = v
+			f.known[name] = v
 		}
 	}
 }
@@ -130,21 +59,21 @@ func describeAll(vertices []Vertex) []string {
 	return facts
 }
 
-func (b *treeBuilder) leaveOut(name string, kind ProblemKind, facts ...string) {
-	b.cut[name] = true
-	b.problems = append(b.problems, domainProblem(kind, name, facts...))
+func (f *forest) leaveOut(name string, kind ProblemKind, facts ...string) {
+	f.cut[name] = true
+	f.problems = append(f.problems, domainProblem(kind, name, facts...))
 }
 
 // cutCycles leaves out every domain that is its own ancestor. Each domain has
 // one parent at most, so a walk that meets itself has found a whole cycle.
-func (b *treeBuilder) cutCycles() {
+func (f *forest) cutCycles() {
 	seen := map[string]bool{}
-	for _, start := range sortedKeys(b.known) {
+	for _, start := range sortedKeys(f.known) {
 		var walk []string
 		at := map[string]int{}
 		name := start
 		for {
-			v, ok := b.known[name]
+			v, ok := f.known[name]
 			if !ok || seen[name] {
 				break
 			}
@@ -160,7 +89,7 @@ func (b *treeBuilder) cutCycles() {
 		cycle := walk[first:]
 		fact := describeCycle(cycle)
 		for _, member := range cycle {
-			b.leaveOut(member, Cycle, fact)
+			f.leaveOut(member, Cycle, fact)
 		}
 	}
 }
@@ -192,15 +121,15 @@ func shortQuote(name string) string {
 
 // hang walks down from the roots and from what is left out, so that each domain
 // is judged after its parent.
-func (b *treeBuilder) hang() {
+func (f *forest) hang() {
 	children := map[string][]string{}
 	var queue []string
-	for _, name := range sortedKeys(b.known) {
-		v := b.known[name]
-		_, parentKnown := b.known[v.Parent]
+	for _, name := range sortedKeys(f.known) {
+		v := f.known[name]
+		_, parentKnown := f.known[v.Parent]
 		switch {
-		case b.cut[name]:
-		case v.Parent == "" || !parentKnown || b.cut[v.Parent]:
+		case f.cut[name]:
+		case v.Parent == "" || !parentKnown || f.cut[v.Parent]:
 			queue = append(queue, name)
 		default:
 			children[v.Parent] = append(children[v.Parent], name)
@@ -209,73 +138,64 @@ func (b *treeBuilder) hang() {
 	for len(queue) > 0 {
 		name := queue[0]
 		queue = append(queue[1:], children[name]...)
-		b.hangOne(b.known[name])
+		f.hangOne(f.known[name])
 	}
 }
 
-func (b *treeBuilder) hangOne(v Vertex) {
-	parent, parentKnown := b.known[v.Parent]
+func (f *forest) hangOne(v Vertex) {
+	parent, parentKnown := f.known[v.Parent]
 	switch {
 	case v.Parent == "":
-	case b.cut[v.Parent]:
-		b.leaveOut(v.Name, ParentLeftOut, "parent "+quote(v.Parent)+" is left out")
+	case f.cut[v.Parent]:
+		f.leaveOut(v.Name, ParentLeftOut, "parent "+quote(v.Parent)+" is left out")
 		return
 	case !parentKnown:
-		b.problems = append(b.problems, domainProblem(MissingParent, v.Name, "parent "+quote(v.Parent)+" does not exist"))
+		f.problems = append(f.problems, domainProblem(MissingParent, v.Name, "parent "+quote(v.Parent)+" does not exist"))
 		v.Parent = ""
 	case parent.Level >= v.Level:
-		b.leaveOut(v.Name, ParentNotWider, named(v), "parent "+named(parent))
+		f.leaveOut(v.Name, ParentNotWider, named(v), "parent "+named(parent))
 		return
 	}
-	b.tree.vertices[v.Name] = v
+	f.vertices[v.Name] = v
 }
 
-// seat gives each node its innermost domain.
-func (b *treeBuilder) seat(nodes []Membership) {
-	claims := map[string][]string{}
-	for _, m := range nodes {
-		if m.Node != "" && m.Domain != "" {
-			claims[m.Node] = append(claims[m.Node], m.Domain)
+// home finds the innermost of the domains that a node is listed in. A node may
+// be listed in a domain and in the domain's ancestors. lost means that it is
+// listed in some, and yet has no place: listed in two that do not nest, it
+// belongs to none.
+func (f *forest) home(node string, listed []string) (inner string, lost bool, problems []Problem) {
+	domains := slices.DeleteFunc(slices.Clone(listed), func(d string) bool { return d == "" })
+	if len(domains) == 0 {
+		return "", false, nil
+	}
+	slices.SortFunc(domains, CompareNatural)
+	domains = slices.Compact(domains)
+	for _, d := range domains {
+		if _, ok := f.known[d]; !ok && !f.cut[d] {
+			problems = append(problems, nodeProblem(UnknownDomain, node, "domain "+quote(d)+" does not exist"))
 		}
 	}
-	for _, node := range sortedKeys(claims) {
-		domains := claims[node]
-		slices.SortFunc(domains, CompareNatural)
-		domains = slices.Compact(domains)
-		for _, d := range domains {
-			if _, ok := b.known[d]; !ok && !b.cut[d] {
-				p := nodeProblem(UnknownDomain, node, "domain "+quote(d)+" does not exist")
-				b.problems = append(b.problems, p)
-			}
-		}
-		b.seatOne(node, domains)
+	if inner, ok := f.nested(domains); ok {
+		return inner, false, problems
 	}
-}
-
-func (b *treeBuilder) seatOne(node string, domains []string) {
-	if inner, ok := b.nested(domains); ok {
-		b.tree.innermost[node] = inner
-		return
-	}
-	b.tree.lost[node] = true
-	if len(domains) > 1 {
+	switch {
+	case len(domains) > 1:
 		var facts []string
 		for _, d := range domains {
 			facts = append(facts, "listed in "+quote(d))
 		}
-		b.problems = append(b.problems, nodeProblem(DoublyParented, node, facts...))
-		return
+		problems = append(problems, nodeProblem(DoublyParented, node, facts...))
+	case f.cut[domains[0]]:
+		problems = append(problems, nodeProblem(DomainLeftOut, node, "domain "+quote(domains[0])+" is left out"))
 	}
-	if b.cut[domains[0]] {
-		b.problems = append(b.problems, nodeProblem(DomainLeftOut, node, "domain "+quote(domains[0])+" is left out"))
-	}
+	return "", true, problems
 }
 
 // nested returns the innermost of the domains when they lie on one path.
-func (b *treeBuilder) nested(domains []string) (string, bool) {
+func (f *forest) nested(domains []string) (string, bool) {
 	var inner Vertex
 	for _, d := range domains {
-		v, ok := b.tree.vertices[d]
+		v, ok := f.vertices[d]
 		if !ok {
 			return "", false
 		}
@@ -283,11 +203,19 @@ func (b *treeBuilder) nested(domains []string) (string, bool) {
 			inner = v
 		}
 	}
-	path := b.tree.pathTo(inner.Name)
+	// Levels strictly widen towards the root, so the walk is one step per level.
+	var path Path
+	for v, ok := inner, true; ok; v, ok = f.vertices[v.Parent] {
+		path[v.Level] = v.Name
+	}
 	for _, d := range domains {
-		if path[b.tree.vertices[d].Level] != d {
+		if path[f.vertices[d].Level] != d {
 			return "", false
 		}
 	}
 	return inner.Name, true
+}
+
+func compareVertices(a, b Vertex) int {
+	return cmp.Or(cmp.Compare(a.Level, b.Level), CompareNatural(a.Name, b.Name))
 }

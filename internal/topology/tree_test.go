@@ -1,42 +1,44 @@
 package topology
 
 import (
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func TestNewTree(t *testing.T) {
+func TestForest(t *testing.T) {
 	block := Vertex{Name: "b", Level: Block}
 	cases := map[string]struct {
 		vertices     []Vertex
-		nodes        []Membership
+		nodes        map[string][]string
 		wantVertices []Vertex
 		wantDomains  map[string]string
 		wantProblems []Problem
 	}{
 		"a sound forest has its nodes in their leaves": {
 			vertices:     []Vertex{{Name: "l", Level: Leaf, Parent: "b", UplinkGbps: 400}, block},
-			nodes:        []Membership{{"n1", "l"}, {"n2", "b"}},
+			nodes:        map[string][]string{"n1": {"l"}, "n2": {"b"}},
 			wantVertices: []Vertex{block, {Name: "l", Level: Leaf, Parent: "b", UplinkGbps: 400}},
 			wantDomains:  map[string]string{"n1": "l", "n2": "b"},
 		},
 		"a node listed in a leaf and in the leaf's block is in the leaf": {
 			vertices:     []Vertex{{Name: "l", Level: Leaf, Parent: "b"}, block},
-			nodes:        []Membership{{"n1", "b"}, {"n1", "l"}, {"n1", "l"}},
+			nodes:        map[string][]string{"n1": {"b", "l", "l", ""}},
 			wantVertices: []Vertex{block, {Name: "l", Level: Leaf, Parent: "b"}},
 			wantDomains:  map[string]string{"n1": "l"},
 		},
 		"a node in two leaves is in none": {
 			vertices:     []Vertex{{Name: "l1", Level: Leaf}, {Name: "l2", Level: Leaf}},
-			nodes:        []Membership{{"n1", "l2"}, {"n1", "l1"}, {"n2", "l1"}},
+			nodes:        map[string][]string{"n1": {"l2", "l1"}, "n2": {"l1"}},
 			wantVertices: []Vertex{{Name: "l1", Level: Leaf}, {Name: "l2", Level: Leaf}},
 			wantDomains:  map[string]string{"n1": "", "n2": "l1"},
 			wantProblems: []Problem{{Kind: DoublyParented, Node: "n1", Facts: []string{`listed in "l1"`, `listed in "l2"`}}},
 		},
 		"a node in a leaf and in a domain that does not exist is in none": {
 			vertices:     []Vertex{{Name: "l1", Level: Leaf}},
-			nodes:        []Membership{{"n1", "l1"}, {"n1", "typo"}},
+			nodes:        map[string][]string{"n1": {"l1", "typo"}},
 			wantVertices: []Vertex{{Name: "l1", Level: Leaf}},
 			wantDomains:  map[string]string{"n1": ""},
 			wantProblems: []Problem{
@@ -49,7 +51,7 @@ func TestNewTree(t *testing.T) {
 				{Name: "x", Level: Block, Parent: "y"}, {Name: "y", Level: Fabric, Parent: "x"},
 				{Name: "l", Level: Leaf, Parent: "x"}, {Name: "k", Level: Leaf, Parent: "b"}, block,
 			},
-			nodes:        []Membership{{"n1", "l"}, {"n2", "k"}},
+			nodes:        map[string][]string{"n1": {"l"}, "n2": {"k"}},
 			wantVertices: []Vertex{block, {Name: "k", Level: Leaf, Parent: "b"}},
 			wantDomains:  map[string]string{"n1": "", "n2": "k"},
 			wantProblems: []Problem{
@@ -66,14 +68,14 @@ func TestNewTree(t *testing.T) {
 		},
 		"a domain without its parent stands as a root": {
 			vertices:     []Vertex{{Name: "l", Level: Leaf, Parent: "gone"}},
-			nodes:        []Membership{{"n1", "l"}},
+			nodes:        map[string][]string{"n1": {"l"}},
 			wantVertices: []Vertex{{Name: "l", Level: Leaf}},
 			wantDomains:  map[string]string{"n1": "l"},
 			wantProblems: []Problem{{Kind: MissingParent, Domain: "l", Facts: []string{`parent "gone" does not exist`}}},
 		},
 		"a parent of the same level is not wider": {
 			vertices:     []Vertex{block, {Name: "c", Level: Block, Parent: "b"}},
-			nodes:        []Membership{{"n1", "c"}},
+			nodes:        map[string][]string{"n1": {"c"}},
 			wantVertices: []Vertex{block},
 			wantDomains:  map[string]string{"n1": ""},
 			wantProblems: []Problem{
@@ -97,18 +99,21 @@ func TestNewTree(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			tree, problems := NewTree(tc.vertices, tc.nodes)
-			if diff := cmp.Diff(tc.wantVertices, tree.Vertices()); diff != "" {
-				t.Errorf("Vertices() (-want +got):\n%s", diff)
+			f := grow(tc.vertices)
+			vertices := slices.AppendSeq([]Vertex{}, maps.Values(f.vertices))
+			slices.SortFunc(vertices, compareVertices)
+			if diff := cmp.Diff(tc.wantVertices, vertices); diff != "" {
+				t.Errorf("vertices (-want +got):\n%s", diff)
 			}
-			for node, want := range tc.wantDomains {
-				if got := tree.Domain(node); got != want {
-					t.Errorf("Domain(%q) = %q, want %q", node, got, want)
+			problems := f.problems
+			for node, listed := range tc.nodes {
+				got, lost, found := f.home(node, listed)
+				if want := tc.wantDomains[node]; got != want || lost != (want == "") {
+					t.Errorf("home(%q) = %q, lost %v, want %q", node, got, lost, want)
 				}
-				if lost := tree.Lost(node); lost != (want == "") {
-					t.Errorf("Lost(%q) = %v with domain %q", node, lost, want)
-				}
+				problems = append(problems, found...)
 			}
+			problems = tidy(problems)
 			if diff := cmp.Diff(tc.wantProblems, problems); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}

@@ -156,8 +156,10 @@ func (c *reportCheck) nics(nics []NIC) {
 			names[n.Name] = true
 		}
 		// Two ports of one adapter share its GUID, so that a repetition is sound.
-		if n.GUID != "" {
-			c.name(of+": GUID", n.GUID)
+		for _, text := range []string{n.GUID, n.SystemGUID, n.Subnet} {
+			if text != "" {
+				c.name(of+": GUID or subnet", text)
+			}
 		}
 		switch n.LinkLayer {
 		case "", "InfiniBand", "Ethernet":

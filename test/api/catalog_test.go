@@ -230,11 +230,11 @@ func evidenceFor(t *testing.T, c *v1alpha1.AcceleratorClass, all []v1alpha1.Acce
 				continue
 			}
 			products++
-			dra := convert.DRADevices(all, []resourcev1.ResourceSlice{draSlice(product, "gpu")}, nil)
-			if mig := convert.DRADevices(all, []resourcev1.ResourceSlice{draSlice(product, "mig")}, nil); len(mig) > 0 {
+			dra := convert.ReadDRA(all, []resourcev1.ResourceSlice{draSlice(product, "gpu")})
+			if mig := convert.ReadDRA(all, []resourcev1.ResourceSlice{draSlice(product, "mig")}); len(mig) > 0 {
 				t.Errorf("%s selects a MIG partition", c.Name)
 			}
-			out = append(out, capability.Facts{DRA: dra["n1"]})
+			out = append(out, capability.Facts{DRA: dra.On("n1", nil)})
 		}
 		if products != len(label.Values) {
 			t.Errorf("%s: the selector names %d of the %d products of the label", c.Name, products, len(label.Values))

@@ -142,10 +142,15 @@ func (e *Env) Plugin(ctx context.Context, args ...string) (string, error) {
 func Wait(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
 	deadline, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	var err error
 	for {
-		err := check(deadline)
-		if err == nil {
+		now := check(deadline)
+		if now == nil {
 			return nil
+		}
+		// The deadline ends a call in the middle, which tells nothing.
+		if err == nil || deadline.Err() == nil {
+			err = now
 		}
 		select {
 		case <-deadline.Done():

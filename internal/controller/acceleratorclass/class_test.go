@@ -1,18 +1,15 @@
 package acceleratorclass
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
@@ -262,32 +259,6 @@ func TestBrokenSelector(t *testing.T) {
 	})
 	s.settle()
 	s.wantClass("h100", "1 nodes; 1/1 free; Ready Matched")
-}
-
-// Only an API server that has ResourceSlices is watched for them.
-func TestServesSlices(t *testing.T) {
-	mapper := meta.NewDefaultRESTMapper(nil)
-	if served, err := servesSlices(mapper); served || err != nil {
-		t.Errorf("without the kind: %t, %v", served, err)
-	}
-	mapper.Add(resourcev1.SchemeGroupVersion.WithKind("ResourceSlice"), meta.RESTScopeRoot)
-	if served, err := servesSlices(mapper); !served || err != nil {
-		t.Errorf("with the kind: %t, %v", served, err)
-	}
-	if _, err := servesSlices(failingMapper{}); err == nil {
-		t.Error("an API server that does not answer has no ResourceSlices")
-	}
-	s := newStage(t)
-	if served, err := servesSlices(s.Client.RESTMapper()); !served || err != nil {
-		t.Errorf("the test's API server: %t, %v", served, err)
-	}
-}
-
-// failingMapper is an API server that does not answer.
-type failingMapper struct{ meta.RESTMapper }
-
-func (failingMapper) RESTMapping(schema.GroupKind, ...string) (*meta.RESTMapping, error) {
-	return nil, errors.New("no answer")
 }
 
 // Measurements make a pass, whatever else of a domain changes does not.

@@ -2,13 +2,10 @@ package acceleratorclass
 
 import (
 	"context"
-	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	resourcev1 "k8s.io/api/resource/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -35,7 +32,7 @@ func Setup(mgr ctrl.Manager) error {
 		Watches(&corev1.Pod{}, toPass, builder.WithPredicates(observe.PodMoved)).
 		Watches(&v1alpha1.TopologyDomain{}, toPass, builder.WithPredicates(predicate.Or(observe.EvidenceChanged, newMeasurements))).
 		Watches(&v1alpha1.GangSchedulingGroup{}, toPass, builder.WithPredicates(observe.CommitmentChanged))
-	served, err := servesSlices(mgr.GetRESTMapper())
+	served, err := observe.ServesSlices(mgr.GetRESTMapper())
 	if err != nil {
 		return err
 	}
@@ -43,19 +40,6 @@ func Setup(mgr ctrl.Manager) error {
 		watches = watches.Watches(&resourcev1.ResourceSlice{}, toPass)
 	}
 	return watches.Complete(NewReconciler(mgr.GetClient()))
-}
-
-// servesSlices asks the API server whether it has ResourceSlices. A watch of a
-// kind that it does not have would keep the manager from starting.
-func servesSlices(mapper meta.RESTMapper) (bool, error) {
-	_, err := mapper.RESTMapping(schema.GroupKind{Group: resourcev1.GroupName, Kind: "ResourceSlice"}, resourcev1.SchemeGroupVersion.Version)
-	if meta.IsNoMatchError(err) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("asking the API server for ResourceSlices: %w", err)
-	}
-	return true, nil
 }
 
 // newMeasurements passes domains whose agent has measured.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +18,6 @@ import (
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/fleet"
-	"github.com/k8s4ai/k8s4ai/internal/observe"
 	"github.com/k8s4ai/k8s4ai/internal/report"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
 )
@@ -27,20 +27,37 @@ func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 // agentOwner is the field manager of a node agent.
 const agentOwner = "k8s4ai-agent"
 
-// stage is one test's cluster with a Reconciler that makes a pass whenever it is
-// asked to.
+// stage is one test's cluster with a Reconciler that looks whenever it is asked
+// to, at everything or at what it is told of. The test's namespace is that of the
+// agents.
 type stage struct {
 	*testkit.Server
 	t          *testing.T
+	cache      *testkit.Cache
+	journal    *journal
 	reconciler *Reconciler
+	clock      time.Time
+	// wanted is when the Reconciler wants to look again.
+	wanted time.Time
 }
 
 func newStage(t *testing.T, objects ...client.Object) *stage {
 	t.Helper()
 	s := &stage{Server: testkit.APIServer(t), t: t}
-	s.reconciler = &Reconciler{Client: s.Client, Pace: observe.Pace{Now: time.Now}}
+	s.restart()
 	s.Create(t, objects...)
 	return s
+}
+
+// restart replaces the Reconciler by one that knows nothing.
+func (s *stage) restart() {
+	s.t.Helper()
+	if s.clock.IsZero() {
+		s.clock = time.Unix(1_000_000, 0)
+	}
+	s.journal = &journal{}
+	s.cache = testkit.NewCache(s.journal.client(s.Client), map[string]client.IndexerFunc{nodeIndex: indexNode})
+	s.reconciler = newReconciler(s.cache.Client, s.Namespace, 0, func() time.Time { return s.clock })
 }
 
 func loadFleet(t *testing.T, name string) *fleet.Fleet {
@@ -63,11 +80,49 @@ func pointers[T any, P interface {
 	return out
 }
 
+// pass looks at everything.
 func (s *stage) pass() {
 	s.t.Helper()
-	if result, err := s.reconciler.Reconcile(s.t.Context(), ctrl.Request{}); err != nil || result.RequeueAfter != 0 {
-		s.t.Fatalf("the pass ended with %v, %v", result, err)
+	s.reconciler.inbox.put(func(b *batch) { b.all = true })
+	s.reconcile()
+}
+
+func (s *stage) reconcile() {
+	s.t.Helper()
+	result, err := s.reconciler.Reconcile(s.t.Context(), ctrl.Request{})
+	if err != nil || result.RequeueAfter <= 0 {
+		s.t.Fatalf("Reconcile() = %v, %v", result, err)
 	}
+	s.wanted = s.clock.Add(result.RequeueAfter)
+}
+
+// events tells the Reconciler of objects, as watches do, and lets it look. It
+// returns what that wrote.
+func (s *stage) events(objects ...client.Object) []string {
+	s.t.Helper()
+	s.tell(objects...)
+	s.journal.take()
+	s.reconcile()
+	return s.journal.take()
+}
+
+func (s *stage) tell(objects ...client.Object) {
+	s.reconciler.inbox.put(func(b *batch) {
+		for _, object := range objects {
+			switch object.(type) {
+			case *corev1.Node, *coordinationv1.Lease:
+				nameNode(object, b)
+			case *corev1.Pod:
+				nameNodeOfPod(object, b)
+			case *v1alpha1.GangSchedulingGroup:
+				nameGang(object, b)
+			case *v1alpha1.TopologyDomain:
+				nameDomain(object, b)
+			default:
+				nameAll(object, b)
+			}
+		}
+	})
 }
 
 // settle makes passes until one changes nothing. What a pass writes can take one

@@ -76,8 +76,9 @@ func run(m *testing.M) int {
 func wait(t *testing.T, limit time.Duration, what string, holds func(context.Context) error) {
 	t.Helper()
 	if err := harness.Wait(t.Context(), limit, holds); err != nil {
-		out, _ := env.Kubectl(t.Context(), "get", "td,ac,pods", "-A", "-o", "wide")
-		t.Fatalf("%s: %v\n%s", what, err, out)
+		out, _ := env.Kubectl(t.Context(), "get", "td,pods", "-A", "-o", "wide")
+		logs, _ := env.Kubectl(t.Context(), "logs", "-n=k8s4ai-system", "-l=app.kubernetes.io/component=manager", "--tail=40")
+		t.Fatalf("%s: %v\n%s\n%s", what, err, out, logs)
 	}
 }
 

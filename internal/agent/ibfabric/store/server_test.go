@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
-	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/fabricscan"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
 )
 
@@ -72,7 +72,7 @@ func TestOnTheAPIServer(t *testing.T) {
 		if err := server.Client.List(t.Context(), &stored, client.InNamespace(managers), client.HasLabels{v1alpha1.LabelFabricScan}); err != nil {
 			t.Fatal(err)
 		}
-		seen, info, err := convert.ReadScan(stored.Items)
+		seen, info, err := fabricscan.Read(stored.Items)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,7 +95,7 @@ func TestOnTheAPIServer(t *testing.T) {
 	_, errElsewhere := scanner.ConfigMaps("default").Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "x"}}, metav1.CreateOptions{})
 	for what, err := range map[string]error{
 		"list": errList, "get of another": errGet, "update of another": errUpdate, "create elsewhere": errElsewhere,
-		"delete": maps.Delete(t.Context(), convert.ScanPartName("a", 0), metav1.DeleteOptions{}),
+		"delete": maps.Delete(t.Context(), fabricscan.PartName("a", 0), metav1.DeleteOptions{}),
 	} {
 		if !apierrors.IsForbidden(err) {
 			t.Errorf("%s of ConfigMaps: got %v, want it to be forbidden", what, err)

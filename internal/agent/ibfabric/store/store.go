@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/k8s4ai/k8s4ai/internal/agent/ibfabric"
-	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/fabricscan"
 	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
@@ -43,17 +43,17 @@ type Store struct {
 type set struct {
 	parts map[string]*corev1.ConfigMap
 	scan  topology.Scan
-	info  convert.ScanInfo
+	info  fabricscan.Info
 	// last is the highest generation of any part, whole or not.
 	last int64
 }
 
 // Read returns the current scan. The zero values mean that there is none, or
 // none that is whole: the next one replaces it.
-func (s *Store) Read(ctx context.Context) (topology.Scan, convert.ScanInfo, error) {
+func (s *Store) Read(ctx context.Context) (topology.Scan, fabricscan.Info, error) {
 	sets, err := s.sets(ctx)
 	if err != nil {
-		return topology.Scan{}, convert.ScanInfo{}, err
+		return topology.Scan{}, fabricscan.Info{}, err
 	}
 	current := sets[currentOf(sets)]
 	return current.scan, current.info, nil
@@ -62,7 +62,7 @@ func (s *Store) Read(ctx context.Context) (topology.Scan, convert.ScanInfo, erro
 // Write stores a scan as the current one. The names of blocks and fabrics are
 // those of the scan before, see ibfabric.Keep. It returns whether anything was
 // written: a scan that is equal to the current one is not.
-func (s *Store) Write(ctx context.Context, scan topology.Scan) (convert.ScanInfo, bool, error) {
+func (s *Store) Write(ctx context.Context, scan topology.Scan) (fabricscan.Info, bool, error) {
 	var err error
 	for range maxAttempts {
 		info, isWritten, attempt := s.write(ctx, scan)
@@ -74,32 +74,32 @@ func (s *Store) Write(ctx context.Context, scan topology.Scan) (convert.ScanInfo
 			break
 		}
 	}
-	return convert.ScanInfo{}, false, fmt.Errorf("storing the scan: %w", err)
+	return fabricscan.Info{}, false, fmt.Errorf("storing the scan: %w", err)
 }
 
-func (s *Store) write(ctx context.Context, scan topology.Scan) (convert.ScanInfo, bool, error) {
+func (s *Store) write(ctx context.Context, scan topology.Scan) (fabricscan.Info, bool, error) {
 	sets, err := s.sets(ctx)
 	if err != nil {
-		return convert.ScanInfo{}, false, err
+		return fabricscan.Info{}, false, err
 	}
 	at := currentOf(sets)
 	current, target := sets[at], sets[1-at]
 	scan = ibfabric.Keep(current.scan, scan)
-	digest, err := convert.ScanDigest(scan)
+	digest, err := fabricscan.Digest(scan)
 	if err != nil {
-		return convert.ScanInfo{}, false, err
+		return fabricscan.Info{}, false, err
 	}
 	if digest == current.info.Digest {
 		return current.info, false, nil
 	}
-	info := convert.ScanInfo{Generation: max(current.last, target.last) + 1, Digest: digest, Time: s.Now(), Host: s.Host}
-	parts, err := convert.ScanParts(scan, convert.ScanSets[1-at], info)
+	info := fabricscan.Info{Generation: max(current.last, target.last) + 1, Digest: digest, Time: s.Now(), Host: s.Host}
+	parts, err := fabricscan.Parts(scan, fabricscan.Sets[1-at], info)
 	if err != nil {
-		return convert.ScanInfo{}, false, err
+		return fabricscan.Info{}, false, err
 	}
 	for i := range parts {
 		if err := s.put(ctx, target.parts[parts[i].Name], &parts[i]); err != nil {
-			return convert.ScanInfo{}, false, err
+			return fabricscan.Info{}, false, err
 		}
 	}
 	return info, true, nil
@@ -122,23 +122,23 @@ func (s *Store) put(ctx context.Context, there, part *corev1.ConfigMap) error {
 
 func (s *Store) sets(ctx context.Context) ([2]set, error) {
 	var sets [2]set
-	for i, name := range convert.ScanSets {
+	for i, name := range fabricscan.Sets {
 		found := set{parts: map[string]*corev1.ConfigMap{}}
 		var parts []corev1.ConfigMap
-		for number := range convert.MaxScanParts {
-			part, err := s.ConfigMaps.Get(ctx, convert.ScanPartName(name, number), metav1.GetOptions{})
+		for number := range fabricscan.MaxParts {
+			part, err := s.ConfigMaps.Get(ctx, fabricscan.PartName(name, number), metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				continue
 			}
 			if err != nil {
-				return sets, fmt.Errorf("reading ConfigMap %s: %w", convert.ScanPartName(name, number), err)
+				return sets, fmt.Errorf("reading ConfigMap %s: %w", fabricscan.PartName(name, number), err)
 			}
 			found.parts[part.Name] = part
-			found.last = max(found.last, convert.ScanGeneration(part))
+			found.last = max(found.last, fabricscan.Generation(part))
 			parts = append(parts, *part)
 		}
 		// A set that is not whole is one to write to.
-		if scan, info, err := convert.ReadScan(parts); err == nil {
+		if scan, info, err := fabricscan.Read(parts); err == nil {
 			found.scan, found.info = scan, info
 		}
 		sets[i] = found

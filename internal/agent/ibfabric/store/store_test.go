@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
-	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/fabricscan"
 	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
@@ -89,13 +89,13 @@ func (f *fakeMaps) set(m *corev1.ConfigMap) *corev1.ConfigMap {
 }
 
 // managerSees is what a manager makes of all ConfigMaps.
-func (f *fakeMaps) managerSees(t *testing.T) (topology.Scan, convert.ScanInfo) {
+func (f *fakeMaps) managerSees(t *testing.T) (topology.Scan, fabricscan.Info) {
 	t.Helper()
 	var all []corev1.ConfigMap
 	for _, m := range f.maps {
 		all = append(all, *m)
 	}
-	scan, info, err := convert.ReadScan(all)
+	scan, info, err := fabricscan.Read(all)
 	if err != nil {
 		t.Errorf("managers have no scan: %v", err)
 	}
@@ -124,7 +124,7 @@ func scanOf(leaves int, seed uint64) topology.Scan {
 	return scan
 }
 
-func mustWrite(t *testing.T, s *Store, scan topology.Scan) convert.ScanInfo {
+func mustWrite(t *testing.T, s *Store, scan topology.Scan) fabricscan.Info {
 	t.Helper()
 	info, isWritten, err := s.Write(t.Context(), scan)
 	if err != nil {

@@ -1,4 +1,6 @@
-package convert
+// Package fabricscan writes a scan of the InfiniBand fabric into ConfigMaps, and reads
+// it back: one node scans, and all managers read.
+package fabricscan
 
 import (
 	"bytes"
@@ -25,22 +27,22 @@ import (
 
 // Bounds of a stored scan.
 const (
-	// MaxScanParts is the number of ConfigMaps that one scan can take.
-	MaxScanParts = 8
-	// MaxScanPartBytes is what one of them holds. The API server takes about
+	// MaxParts is the number of ConfigMaps that one scan can take.
+	MaxParts = 8
+	// MaxPartBytes is what one of them holds. The API server takes about
 	// twice as much.
-	MaxScanPartBytes = 512 << 10
+	MaxPartBytes = 512 << 10
 
-	// maxScanBytes bounds the content before it is compressed: a fabric of 10,000
+	// maxBytes bounds the content before it is compressed: a fabric of 10,000
 	// machines with 8 adapters each takes 2 MiB.
-	maxScanBytes    = 16 << 20
+	maxBytes        = 16 << 20
 	maxLeafSwitches = 4096
-	maxScanText     = 64
+	maxText         = 64
 	guidDigits      = 16
 )
 
 const (
-	scanPartKey = "scan.json.gz"
+	partKey = "scan.json.gz"
 
 	annotationScanGeneration = v1alpha1.LabelFabricScan + "-generation"
 	annotationScanDigest     = v1alpha1.LabelFabricScan + "-digest"
@@ -49,12 +51,12 @@ const (
 	annotationScanHost       = v1alpha1.LabelFabricScan + "-host"
 )
 
-// ScanSets are the names between which the writer of scans alternates, so that
+// Sets are the names between which the writer of scans alternates, so that
 // the scan before is whole while the next one is written.
-var ScanSets = [2]string{"a", "b"}
+var Sets = [2]string{"a", "b"}
 
-// ScanInfo says which scan it is.
-type ScanInfo struct {
+// Info says which scan it is.
+type Info struct {
 	// Generation counts the stored scans from 1. It orders them where the clocks
 	// of two hosts differ. It is 0 when there is no scan.
 	Generation int64
@@ -84,22 +86,22 @@ type storedLeaf struct {
 	Adapters string `json:"adapters"`
 }
 
-// ScanPartName is the name of the ConfigMap with one part, counted from 0.
-func ScanPartName(set string, part int) string {
+// PartName is the name of the ConfigMap with one part, counted from 0.
+func PartName(set string, part int) string {
 	return "fabric-scan-" + set + "-" + strconv.Itoa(part)
 }
 
-// ScanDigest returns the digest of a scan.
-func ScanDigest(scan topology.Scan) (string, error) {
-	content, err := encodeScan(scan)
+// Digest returns the digest of a scan.
+func Digest(scan topology.Scan) (string, error) {
+	content, err := encode(scan)
 	return digestOf(content), err
 }
 
-// ScanParts returns the ConfigMaps of a scan, without a namespace. The digest
+// Parts returns the ConfigMaps of a scan, without a namespace. The digest
 // follows from the scan, so that of info is not read. Equal arguments give equal
-// bytes. A scan of more than MaxScanParts parts is an error.
-func ScanParts(scan topology.Scan, set string, info ScanInfo) ([]corev1.ConfigMap, error) {
-	content, err := encodeScan(scan)
+// bytes. A scan of more than MaxParts parts is an error.
+func Parts(scan topology.Scan, set string, info Info) ([]corev1.ConfigMap, error) {
+	content, err := encode(scan)
 	if err != nil {
 		return nil, err
 	}
@@ -111,15 +113,15 @@ func ScanParts(scan topology.Scan, set string, info ScanInfo) ([]corev1.ConfigMa
 	if err := w.Close(); err != nil {
 		return nil, fmt.Errorf("compressing the scan: %w", err)
 	}
-	count := (packed.Len() + MaxScanPartBytes - 1) / MaxScanPartBytes
-	if count > MaxScanParts {
-		return nil, fmt.Errorf("the scan takes %d bytes, at most %d fit into %d ConfigMaps", packed.Len(), MaxScanParts*MaxScanPartBytes, MaxScanParts)
+	count := (packed.Len() + MaxPartBytes - 1) / MaxPartBytes
+	if count > MaxParts {
+		return nil, fmt.Errorf("the scan takes %d bytes, at most %d fit into %d ConfigMaps", packed.Len(), MaxParts*MaxPartBytes, MaxParts)
 	}
 	parts := make([]corev1.ConfigMap, count)
 	for i := range parts {
 		parts[i] = corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{
-				Name:   ScanPartName(set, i),
+				Name:   PartName(set, i),
 				Labels: map[string]string{v1alpha1.LabelFabricScan: strconv.Itoa(i)},
 				Annotations: map[string]string{
 					annotationScanGeneration: strconv.FormatInt(info.Generation, 10),
@@ -129,13 +131,13 @@ func ScanParts(scan topology.Scan, set string, info ScanInfo) ([]corev1.ConfigMa
 					annotationScanHost:       info.Host,
 				},
 			},
-			BinaryData: map[string][]byte{scanPartKey: packed.Next(MaxScanPartBytes)},
+			BinaryData: map[string][]byte{partKey: packed.Next(MaxPartBytes)},
 		}
 	}
 	return parts, nil
 }
 
-func encodeScan(scan topology.Scan) ([]byte, error) {
+func encode(scan topology.Scan) ([]byte, error) {
 	stored := storedScan{Leaves: make([]storedLeaf, len(scan.Leaves))}
 	for i, leaf := range scan.Leaves {
 		var adapters strings.Builder
@@ -148,8 +150,8 @@ func encodeScan(scan topology.Scan) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding the scan: %w", err)
 	}
-	if len(content) > maxScanBytes {
-		return nil, fmt.Errorf("the scan takes %d bytes, at most %d are allowed", len(content), maxScanBytes)
+	if len(content) > maxBytes {
+		return nil, fmt.Errorf("the scan takes %d bytes, at most %d are allowed", len(content), maxBytes)
 	}
 	return content, nil
 }
@@ -159,9 +161,9 @@ func digestOf(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// ScanGeneration returns the generation of the scan that a part belongs to, and
+// Generation returns the generation of the scan that a part belongs to, and
 // 0 for what is no part of a scan.
-func ScanGeneration(part *corev1.ConfigMap) int64 {
+func Generation(part *corev1.ConfigMap) int64 {
 	generation, err := strconv.ParseInt(part.Annotations[annotationScanGeneration], 10, 64)
 	if err != nil || generation < 0 {
 		return 0
@@ -169,18 +171,18 @@ func ScanGeneration(part *corev1.ConfigMap) int64 {
 	return generation
 }
 
-// scanParts are the parts of one scan that were found.
-type scanParts struct {
-	info  ScanInfo
+// parts are the parts of one scan that were found.
+type parts struct {
+	info  Info
 	count int
 	data  map[int][]byte
 }
 
-// ReadScan returns the scan of the highest generation that is whole, from the
+// Read returns the scan of the highest generation that is whole, from the
 // ConfigMaps that carry LabelFabricScan in any order. Without any ConfigMap it
 // returns the zero values; when there are some and none of their scans is whole,
 // an error that says why.
-func ReadScan(maps []corev1.ConfigMap) (topology.Scan, ScanInfo, error) {
+func Read(maps []corev1.ConfigMap) (topology.Scan, Info, error) {
 	var why []string
 	for _, found := range scansIn(maps) {
 		scan, err := found.decode()
@@ -194,53 +196,53 @@ func ReadScan(maps []corev1.ConfigMap) (topology.Scan, ScanInfo, error) {
 	}
 	switch {
 	case len(why) > 0:
-		return topology.Scan{}, ScanInfo{}, fmt.Errorf("no scan of the fabric is whole: %s", strings.Join(why, "; "))
+		return topology.Scan{}, Info{}, fmt.Errorf("no scan of the fabric is whole: %s", strings.Join(why, "; "))
 	case len(maps) > 0:
-		return topology.Scan{}, ScanInfo{}, fmt.Errorf("no ConfigMap with the label %s has the annotations of a scan", v1alpha1.LabelFabricScan)
+		return topology.Scan{}, Info{}, fmt.Errorf("no ConfigMap with the label %s has the annotations of a scan", v1alpha1.LabelFabricScan)
 	}
-	return topology.Scan{}, ScanInfo{}, nil
+	return topology.Scan{}, Info{}, nil
 }
 
 // scansIn sorts parts by the scan that they belong to, the newest scan first.
-func scansIn(maps []corev1.ConfigMap) []*scanParts {
+func scansIn(maps []corev1.ConfigMap) []*parts {
 	type identity struct {
 		generation int64
 		digest     string
 		count      int
 	}
-	scans := map[identity]*scanParts{}
+	scans := map[identity]*parts{}
 	for i := range maps {
 		part := &maps[i]
 		number, err := strconv.Atoi(part.Labels[v1alpha1.LabelFabricScan])
-		if err != nil || number < 0 || number >= MaxScanParts || ScanGeneration(part) == 0 {
+		if err != nil || number < 0 || number >= MaxParts || Generation(part) == 0 {
 			continue
 		}
 		count, err := strconv.Atoi(part.Annotations[annotationScanParts])
 		if err != nil {
 			continue
 		}
-		id := identity{ScanGeneration(part), part.Annotations[annotationScanDigest], count}
+		id := identity{Generation(part), part.Annotations[annotationScanDigest], count}
 		if scans[id] == nil {
 			// Who and when are for people: without a time the scan is as good.
 			seen, _ := time.Parse(time.RFC3339, part.Annotations[annotationScanTime])
-			info := ScanInfo{Generation: id.generation, Digest: id.digest, Time: seen, Host: part.Annotations[annotationScanHost]}
-			scans[id] = &scanParts{info: info, count: count, data: map[int][]byte{}}
+			info := Info{Generation: id.generation, Digest: id.digest, Time: seen, Host: part.Annotations[annotationScanHost]}
+			scans[id] = &parts{info: info, count: count, data: map[int][]byte{}}
 		}
-		scans[id].data[number] = part.BinaryData[scanPartKey]
+		scans[id].data[number] = part.BinaryData[partKey]
 	}
-	sorted := make([]*scanParts, 0, len(scans))
+	sorted := make([]*parts, 0, len(scans))
 	for _, found := range scans {
 		sorted = append(sorted, found)
 	}
-	slices.SortFunc(sorted, func(a, b *scanParts) int {
+	slices.SortFunc(sorted, func(a, b *parts) int {
 		return cmp.Or(cmp.Compare(b.info.Generation, a.info.Generation), cmp.Compare(a.info.Digest, b.info.Digest), cmp.Compare(a.count, b.count))
 	})
 	return sorted
 }
 
-func (p *scanParts) decode() (topology.Scan, error) {
-	if p.count < 1 || p.count > MaxScanParts {
-		return topology.Scan{}, fmt.Errorf("it claims to have %d parts, 1 to %d are possible", p.count, MaxScanParts)
+func (p *parts) decode() (topology.Scan, error) {
+	if p.count < 1 || p.count > MaxParts {
+		return topology.Scan{}, fmt.Errorf("it claims to have %d parts, 1 to %d are possible", p.count, MaxParts)
 	}
 	var packed bytes.Buffer
 	for i := range p.count {
@@ -248,8 +250,8 @@ func (p *scanParts) decode() (topology.Scan, error) {
 		if !found {
 			return topology.Scan{}, fmt.Errorf("%d of %d parts are there", len(p.data), p.count)
 		}
-		if len(data) > MaxScanPartBytes {
-			return topology.Scan{}, fmt.Errorf("part %d has %d bytes, at most %d are possible", i, len(data), MaxScanPartBytes)
+		if len(data) > MaxPartBytes {
+			return topology.Scan{}, fmt.Errorf("part %d has %d bytes, at most %d are possible", i, len(data), MaxPartBytes)
 		}
 		packed.Write(data)
 	}
@@ -260,7 +262,7 @@ func (p *scanParts) decode() (topology.Scan, error) {
 	if digest := digestOf(content); digest != p.info.Digest {
 		return topology.Scan{}, errors.New("the content does not match its digest")
 	}
-	return decodeScan(content)
+	return decode(content)
 }
 
 func unpack(packed io.Reader) ([]byte, error) {
@@ -268,17 +270,17 @@ func unpack(packed io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
-	content, err := io.ReadAll(io.LimitReader(r, maxScanBytes+1))
+	content, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("decompressing: %w", err)
 	}
-	if len(content) > maxScanBytes {
-		return nil, fmt.Errorf("it decompresses to more than %d bytes", maxScanBytes)
+	if len(content) > maxBytes {
+		return nil, fmt.Errorf("it decompresses to more than %d bytes", maxBytes)
 	}
 	return content, nil
 }
 
-func decodeScan(content []byte) (topology.Scan, error) {
+func decode(content []byte) (topology.Scan, error) {
 	var stored storedScan
 	if err := json.Unmarshal(content, &stored); err != nil {
 		return topology.Scan{}, fmt.Errorf("decoding: %w", err)
@@ -293,7 +295,7 @@ func decodeScan(content []byte) (topology.Scan, error) {
 		}
 		for _, text := range []string{leaf.Name, leaf.Block, leaf.Fabric} {
 			if !isPlain(text) {
-				return topology.Scan{}, fmt.Errorf("leaf switch %s has a name that is not printable or longer than %d bytes", leaf.GUID, maxScanText)
+				return topology.Scan{}, fmt.Errorf("leaf switch %s has a name that is not printable or longer than %d bytes", leaf.GUID, maxText)
 			}
 		}
 		if leaf.Fabric == "" {
@@ -337,5 +339,5 @@ func parseGUIDs(text string) ([]uint64, error) {
 }
 
 func isPlain(text string) bool {
-	return len(text) <= maxScanText && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+	return len(text) <= maxText && !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }

@@ -1,4 +1,4 @@
-package convert
+package fabricscan
 
 import (
 	"bytes"
@@ -19,8 +19,8 @@ import (
 
 var scanTime = time.Date(2026, 5, 4, 3, 2, 1, 0, time.UTC)
 
-func info(generation int64) ScanInfo {
-	return ScanInfo{Generation: generation, Time: scanTime, Host: "n1"}
+func info(generation int64) Info {
+	return Info{Generation: generation, Time: scanTime, Host: "n1"}
 }
 
 // randomScan has leaf switches with 32 adapters each. GUIDs do not compress.
@@ -41,9 +41,9 @@ func randomScan(leaves int, withSystems bool) topology.Scan {
 	return scan
 }
 
-func mustParts(t testing.TB, scan topology.Scan, set string, info ScanInfo) []corev1.ConfigMap {
+func mustParts(t testing.TB, scan topology.Scan, set string, info Info) []corev1.ConfigMap {
 	t.Helper()
-	parts, err := ScanParts(scan, set, info)
+	parts, err := Parts(scan, set, info)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +62,8 @@ func TestScanOf10kMachinesFits(t *testing.T) {
 			parts := mustParts(t, scan, "a", info(7))
 			total := 0
 			for i := range parts {
-				size := len(parts[i].BinaryData[scanPartKey])
-				if total += size; size > MaxScanPartBytes {
+				size := len(parts[i].BinaryData[partKey])
+				if total += size; size > MaxPartBytes {
 					t.Errorf("part %d has %d bytes", i, size)
 				}
 			}
@@ -72,7 +72,7 @@ func TestScanOf10kMachinesFits(t *testing.T) {
 				t.Errorf("got %d parts, want %d", len(parts), c.parts)
 			}
 			slices.Reverse(parts)
-			got, gotInfo, err := ReadScan(parts)
+			got, gotInfo, err := Read(parts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +80,7 @@ func TestScanOf10kMachinesFits(t *testing.T) {
 				t.Errorf("the scan is another (-want +got):\n%s", diff)
 			}
 			want := info(7)
-			want.Digest, _ = ScanDigest(scan)
+			want.Digest, _ = Digest(scan)
 			if diff := cmp.Diff(want, gotInfo); diff != "" {
 				t.Errorf("info (-want +got):\n%s", diff)
 			}
@@ -95,13 +95,13 @@ func TestScanPartsAreDeterministic(t *testing.T) {
 	}
 	other := randomScan(64, true)
 	other.Leaves[3].Adapters[5]++
-	if digest, _ := ScanDigest(other); digest == first[0].Annotations[annotationScanDigest] {
+	if digest, _ := Digest(other); digest == first[0].Annotations[annotationScanDigest] {
 		t.Error("another scan has the same digest")
 	}
 }
 
 func TestScanThatIsTooLarge(t *testing.T) {
-	_, err := ScanParts(randomScan(20000, false), "a", info(1))
+	_, err := Parts(randomScan(20000, false), "a", info(1))
 	if err == nil || !strings.Contains(err.Error(), "8 ConfigMaps") {
 		t.Errorf("got %v, want an error about ConfigMaps", err)
 	}
@@ -133,9 +133,9 @@ func TestReadScanChooses(t *testing.T) {
 		"only a half":              {b[1:], 0, "no scan of the fabric is whole: generation 5: 1 of 2 parts are there"},
 		"parts of two writers":     {slices.Concat(a, b[:1], other[1:]), 4, "parts are there"},
 		"leftover of a longer one": {slices.Concat(b, a[1:]), 5, ""},
-		"content is another":       {slices.Concat(a, broken(func(p *corev1.ConfigMap) { p.BinaryData[scanPartKey][100] ^= 1 })), 4, "generation 5: "},
+		"content is another":       {slices.Concat(a, broken(func(p *corev1.ConfigMap) { p.BinaryData[partKey][100] ^= 1 })), 4, "generation 5: "},
 		"content is gone":          {slices.Concat(a, broken(func(p *corev1.ConfigMap) { p.BinaryData = nil })), 4, "generation 5: decompressing: unexpected EOF"},
-		"part is too large":        {slices.Concat(a, broken(func(p *corev1.ConfigMap) { p.BinaryData[scanPartKey] = make([]byte, MaxScanPartBytes+1) })), 4, "part 1 has 524289 bytes"},
+		"part is too large":        {slices.Concat(a, broken(func(p *corev1.ConfigMap) { p.BinaryData[partKey] = make([]byte, MaxPartBytes+1) })), 4, "part 1 has 524289 bytes"},
 		"digest is of another": {slices.Concat(a, func() []corev1.ConfigMap {
 			parts := mustParts(t, now, "b", info(5))
 			for i := range parts {
@@ -152,7 +152,7 @@ func TestReadScanChooses(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, got, err := ReadScan(c.parts)
+			_, got, err := Read(c.parts)
 			if got.Generation != c.want {
 				t.Errorf("got generation %d, want %d (%v)", got.Generation, c.want, err)
 			}
@@ -179,7 +179,7 @@ func pack(t testing.TB, content []byte) []corev1.ConfigMap {
 		t.Fatal(err)
 	}
 	parts := mustParts(t, topology.Scan{}, "a", info(1))
-	parts[0].BinaryData[scanPartKey] = packed.Bytes()
+	parts[0].BinaryData[partKey] = packed.Bytes()
 	parts[0].Annotations[annotationScanDigest] = digestOf(content)
 	return parts
 }
@@ -202,7 +202,7 @@ func TestReadScanRefuses(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := ReadScan(pack(t, []byte(c.content)))
+			_, _, err := Read(pack(t, []byte(c.content)))
 			if err == nil || !strings.Contains(err.Error(), c.want) || len(err.Error()) > 1000 {
 				t.Errorf("got %.1000v, want an error with %q", err, c.want)
 			}
@@ -216,14 +216,14 @@ func FuzzReadScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, generation, number, count, digest string, content []byte, isPacked bool) {
 		parts := pack(t, content)
 		if !isPacked {
-			parts[0].BinaryData[scanPartKey] = content
+			parts[0].BinaryData[partKey] = content
 			parts[0].Annotations[annotationScanDigest] = digest
 		}
 		parts = append(parts, *parts[0].DeepCopy())
 		parts[1].Labels[v1alpha1.LabelFabricScan] = number
 		parts[1].Annotations[annotationScanGeneration] = generation
 		parts[1].Annotations[annotationScanParts] = count
-		scan, got, err := ReadScan(parts)
+		scan, got, err := Read(parts)
 		if err != nil {
 			if len(err.Error()) > 4096 {
 				t.Errorf("the error has %d bytes", len(err.Error()))
@@ -231,7 +231,7 @@ func FuzzReadScan(f *testing.F) {
 			return
 		}
 		// What was read can be written and read again.
-		again, _, err := ReadScan(mustParts(t, scan, "b", got))
+		again, _, err := Read(mustParts(t, scan, "b", got))
 		if err != nil {
 			t.Fatal(err)
 		}
