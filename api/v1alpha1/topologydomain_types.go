@@ -155,7 +155,7 @@ type DeviceMeasurement struct {
 	// time is when the measurement ended.
 	//
 	// +required
-	Time metav1.Time `json:"time,omitzero"`
+	Time *metav1.Time `json:"time,omitempty"`
 
 	// figures are the results.
 	//

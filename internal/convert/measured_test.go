@@ -20,7 +20,7 @@ var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 func measuredDomain(node, uuid string, at time.Time, figures ...v1alpha1.DeviceFigure) v1alpha1.TopologyDomain {
 	return v1alpha1.TopologyDomain{
 		ObjectMeta: metav1.ObjectMeta{Name: node}, Spec: v1alpha1.TopologyDomainSpec{Level: v1alpha1.LevelNode, NodeName: node},
-		Status: v1alpha1.TopologyDomainStatus{Measurements: []v1alpha1.DeviceMeasurement{{UUID: uuid, Time: metav1.NewTime(at), Figures: figures}}},
+		Status: v1alpha1.TopologyDomainStatus{Measurements: []v1alpha1.DeviceMeasurement{{UUID: uuid, Time: new(metav1.NewTime(at)), Figures: figures}}},
 	}
 }
 

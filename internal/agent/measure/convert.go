@@ -22,7 +22,7 @@ const (
 func (r Report) Measurements() []v1alpha1.DeviceMeasurement {
 	var out []v1alpha1.DeviceMeasurement
 	for _, d := range r.Devices {
-		m := v1alpha1.DeviceMeasurement{UUID: d.UUID, Time: metav1.NewTime(d.Time)}
+		m := v1alpha1.DeviceMeasurement{UUID: d.UUID, Time: new(metav1.NewTime(d.Time))}
 		for _, f := range d.Figures {
 			if value, ok := quantity(f.Value); ok {
 				m.Figures = append(m.Figures, v1alpha1.DeviceFigure{Name: f.Name, Value: value, Method: f.Method})

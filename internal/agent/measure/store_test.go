@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(testkit.Run(m)) }
 
 func measured(uuid, value string) v1alpha1.DeviceMeasurement {
 	q := resource.MustParse(value)
-	return v1alpha1.DeviceMeasurement{UUID: uuid, Time: metav1.Unix(1, 0), Figures: []v1alpha1.DeviceFigure{
+	return v1alpha1.DeviceMeasurement{UUID: uuid, Time: new(metav1.Unix(1, 0)), Figures: []v1alpha1.DeviceFigure{
 		{Name: v1alpha1.FigureBF16, Value: &q, Method: "cuBLASLt"},
 	}}
 }

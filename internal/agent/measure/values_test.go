@@ -165,7 +165,7 @@ func TestMeasurements(t *testing.T) {
 		{UUID: "", Time: when, Figures: []Figure{{Name: v1alpha1.FigureBF16, Value: 1}}},
 	}}
 	value := resource.MustParse("794.5")
-	want := []v1alpha1.DeviceMeasurement{{UUID: "GPU-a", Time: metav1.NewTime(when), Figures: []v1alpha1.DeviceFigure{
+	want := []v1alpha1.DeviceMeasurement{{UUID: "GPU-a", Time: new(metav1.NewTime(when)), Figures: []v1alpha1.DeviceFigure{
 		{Name: v1alpha1.FigureBF16, Value: &value, Method: "cuBLASLt"},
 	}}}
 	equal := cmp.Comparer(func(a, b resource.Quantity) bool { return a.Cmp(b) == 0 })
@@ -177,7 +177,7 @@ func TestMeasurements(t *testing.T) {
 func TestMerge(t *testing.T) {
 	t.Parallel()
 	measurement := func(uuid string, at int64) v1alpha1.DeviceMeasurement {
-		return v1alpha1.DeviceMeasurement{UUID: uuid, Time: metav1.Unix(at, 0)}
+		return v1alpha1.DeviceMeasurement{UUID: uuid, Time: new(metav1.Unix(at, 0))}
 	}
 	var full []v1alpha1.DeviceMeasurement
 	for i := range mostMeasurements {

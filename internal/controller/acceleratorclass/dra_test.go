@@ -32,7 +32,7 @@ func (s *stage) publish(node string, generation int64, models ...string) *resour
 	}
 	s.Create(s.t, slice)
 	s.t.Cleanup(func() {
-		if err := client.IgnoreNotFound(s.Client.Delete(context.Background(), slice)); err != nil { //nolint:forbidigo,usetesting // The context of the test is over.
+		if err := client.IgnoreNotFound(s.Client.Delete(context.Background(), slice)); err != nil {
 			s.t.Error(err)
 		}
 	})

@@ -114,7 +114,7 @@ func (s *stage) measure(node string, at time.Time, figure v1alpha1.FigureName, v
 	domain.Status.Measurements = nil
 	for i, value := range values {
 		domain.Status.Measurements = append(domain.Status.Measurements, v1alpha1.DeviceMeasurement{
-			UUID: fmt.Sprintf("GPU-%s-%d", node, i), Time: metav1.NewTime(at),
+			UUID: fmt.Sprintf("GPU-%s-%d", node, i), Time: new(metav1.NewTime(at)),
 			Figures: []v1alpha1.DeviceFigure{{Name: figure, Value: new(resource.MustParse(value)), Method: "cuBLASLt"}},
 		})
 	}
