@@ -44,7 +44,8 @@ const measureLong = `measure finds out what the accelerators of this machine rea
 products, device memory, host to device, between devices, and NVMe to device.
 
 Only idle devices are measured, one after the other, and each within a time
-limit. What cannot be measured is left out and named with its reason. The report
+limit. A device is idle when no other process computes on it, its utilisation is
+at most 5 %% and no more than 5 %% of its memory is in use. What cannot be measured is left out and named with its reason. The report
 goes to standard output, progress to standard error.
 
 Figures: %s.
@@ -75,6 +76,7 @@ type measureFlags struct {
 	timeLimit        time.Duration
 	nvmePath         string
 	hostRoot         string
+	nvml             string
 	search           cuda.Search
 }
 
@@ -101,11 +103,12 @@ func newMeasureCommand() *cobra.Command {
 	flags.StringSliceVar(&f.figures, "figures", nil, "names of the figures; by default all")
 	flags.StringVarP(&f.output, "output", "o", "json", "json or table")
 	flags.BoolVar(&f.store, "store", false, "keep the result in the TopologyDomain of the node that NODE_NAME names")
-	flags.BoolVar(&f.force, "force", false, "measure devices that are in use, too; their figures are then too low, and the work that uses them is slowed down")
+	flags.BoolVar(&f.force, "force", false, "measure devices that are in use, too: nobody is asked who uses them; their figures are then too low, and the work that uses them is slowed down")
 	flags.DurationVar(&f.timeLimit, "time-limit", time.Minute, "for all figures of one device")
 	flags.StringVar(&f.nvmePath, "nvme-path", "", "folder on an NVMe device for a scratch file of at most 1 GiB; without it NVMeToDeviceGBps is left out")
 	flags.StringVar(&f.hostRoot, "host-root", "", "folder below which the host's file system is seen; libraries are looked for there first")
 	flags.StringVar(&f.search.Driver, "libcuda", "", "libcuda.so.1, or its folder")
+	flags.StringVar(&f.nvml, "libnvidia-ml", "", "libnvidia-ml.so.1, or its folder; without that library only the memory in use tells whether a device is idle")
 	flags.StringVar(&f.search.BLASLt, "cublaslt", "", "libcublasLt.so.12 or .13, or its folder")
 	flags.StringVar(&f.search.CUFile, "cufile", "", "libcufile.so.0, or its folder")
 	return command
@@ -162,6 +165,7 @@ func (f *measureFlags) run(ctx context.Context, out, progress io.Writer) error {
 			return err
 		}
 	}
+	o.Idle = newIdleChecker(f.nvml, f.hostRoot)
 	o.Progress = func(line string) { _, _ = fmt.Fprintln(progress, line) }
 	report, err := measure.Run(ctx, o)
 	if errors.Is(err, cuda.ErrNoLibrary) || errors.Is(err, cuda.ErrNoDevice) {

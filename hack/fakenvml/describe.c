@@ -132,6 +132,7 @@ static const struct {
 	NUMBER("mig", mig),
 	NUMBER("temperature", temperature),
 	NUMBER("throttle", throttle),
+	NUMBER("utilisation", utilisation),
 	NUMBER("ecc-uncorrected", ecc),
 	NUMBER("remap-pending", remap_pending),
 	NUMBER("remap-failure", remap_failure),
@@ -184,6 +185,17 @@ static bool add_instance(struct gpu *g, char **words, int count) {
 	return true;
 }
 
+static bool add_process(struct gpu *g, char **words, int count) {
+	struct process p = {0, 0};
+	unsigned long long mebibytes = 0;
+	if (count != 2 || g->process_count == MAX_PROCESSES || !parse_small(words[0], &p.pid) || !parse_number(words[1], &mebibytes)) {
+		return false;
+	}
+	p.bytes = mebibytes == UNSET ? UNSET : mebibytes << 20;
+	g->processes[g->process_count++] = p;
+	return true;
+}
+
 /* set_fact sets one fact of a GPU. rest is the line behind the key. */
 static bool set_fact(struct gpu *g, const char *key, char **words, int count, const char *rest) {
 	for (size_t i = 0; i < sizeof text_keys / sizeof text_keys[0]; i++) {
@@ -197,6 +209,9 @@ static bool set_fact(struct gpu *g, const char *key, char **words, int count, co
 	}
 	if (strcmp(key, "mig-instance") == 0) {
 		return add_instance(g, words, count);
+	}
+	if (strcmp(key, "process") == 0) {
+		return add_process(g, words, count);
 	}
 	if (count != 1) {
 		return false;

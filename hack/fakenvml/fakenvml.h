@@ -18,6 +18,7 @@ enum {
 	MAX_LINKS = 36,
 	MAX_PROFILES = 18,
 	MAX_INSTANCES = 16,
+	MAX_PROCESSES = 32,
 	MAX_FAULTS = 256, /* of each kind */
 	MAX_EVENTS = 256,
 };
@@ -61,6 +62,12 @@ struct instance {
 	unsigned long long slices, compute_slices, megabytes;
 };
 
+/* A process with work on a GPU. */
+struct process {
+	unsigned pid;
+	unsigned long long bytes; /* UNSET when the driver cannot tell */
+};
+
 struct gpu {
 	char uuid[MAX_TEXT], name[MAX_TEXT], pci[MAX_TEXT], rack[MAX_TEXT];
 	unsigned long long pci_device; /* device << 16 | vendor */
@@ -68,7 +75,7 @@ struct gpu {
 	unsigned long long cc_major, cc_minor;
 	unsigned long long numa;
 	unsigned long long mig;
-	unsigned long long temperature, throttle;
+	unsigned long long temperature, throttle, utilisation;
 	unsigned long long ecc, remap_pending, remap_failure, recovery;
 	unsigned long long events;
 	unsigned long long link_count, link_mbps;
@@ -79,6 +86,8 @@ struct gpu {
 	struct profile profiles[MAX_PROFILES];
 	struct instance instances[MAX_INSTANCES];
 	unsigned instance_count;
+	struct process processes[MAX_PROCESSES];
+	unsigned process_count;
 };
 
 /* How one GPU sees another one, in the library's numbers. */

@@ -16,6 +16,7 @@ typedef struct { unsigned version; unsigned char cluster[16]; unsigned status, c
 typedef struct { unsigned version; unsigned char cluster[16]; unsigned status, clique; unsigned char state; unsigned mask; unsigned char summary; } fabric_info_3;
 typedef struct { unsigned version; unsigned char guid[16], rack[16], slot, tray, host, peer, module; } platform_info;
 typedef struct { unsigned version, sensor; int degrees; } temperature;
+typedef struct { unsigned pid; unsigned long long bytes; unsigned gpu_instance, compute_instance; } process_info_2;
 
 /* sized reads the size out of the version of a structure. */
 static unsigned sized(unsigned version) { return version & 0xffffff; }
@@ -114,6 +115,20 @@ EXPORT unsigned nvmlDeviceGetGpuFabricInfoV(handle *device, fabric_info_3 *out) 
 	out->mask = (unsigned)g->fabric_mask;
 	if (form == 3) {
 		out->summary = (unsigned char)g->fabric_summary;
+	}
+	END(OK);
+}
+
+/* The third form of the function has the second form of the structure. */
+EXPORT unsigned nvmlDeviceGetComputeRunningProcesses_v3(handle *device, unsigned *count, process_info_2 *out) {
+	BEGIN_GPU(device);
+	unsigned room = *count;
+	*count = g->process_count;
+	if (room < g->process_count) {
+		END(INSUFFICIENT_SIZE);
+	}
+	for (unsigned i = 0; i < g->process_count; i++) {
+		out[i] = (process_info_2){g->processes[i].pid, g->processes[i].bytes, 0xffffffff, 0xffffffff};
 	}
 	END(OK);
 }

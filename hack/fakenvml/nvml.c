@@ -17,6 +17,8 @@ typedef struct { char legacy[16]; unsigned domain, bus, device, id, subsystem; c
 typedef struct { unsigned long long total, available, used; } memory_info;
 typedef struct { unsigned id, scope; long long time, latency; unsigned type, code; unsigned long long value; } field_value;
 typedef struct { handle *device; unsigned long long type, data; unsigned gpu_instance, compute_instance; } event_data;
+typedef struct { unsigned pid; unsigned long long bytes; } process_info;
+typedef struct { unsigned device, memory; } utilisation;
 typedef struct { unsigned id, p2p, slices, instances, processors, copy, decoders, encoders, jpeg, ofa; unsigned long long megabytes; } profile_info;
 
 static handle handles[MAX_GPUS];
@@ -175,6 +177,25 @@ EXPORT unsigned nvmlDeviceGetTemperature(handle *device, unsigned sensor, unsign
 EXPORT unsigned nvmlDeviceGetCurrentClocksThrottleReasons(handle *device, unsigned long long *out) {
 	BEGIN_GPU(device);
 	END(give_long(g->throttle, out));
+}
+
+EXPORT unsigned nvmlDeviceGetComputeRunningProcesses(handle *device, unsigned *count, process_info *out) {
+	BEGIN_GPU(device);
+	unsigned room = *count;
+	*count = g->process_count;
+	if (room < g->process_count) {
+		END(INSUFFICIENT_SIZE);
+	}
+	for (unsigned i = 0; i < g->process_count; i++) {
+		out[i] = (process_info){g->processes[i].pid, g->processes[i].bytes};
+	}
+	END(OK);
+}
+
+EXPORT unsigned nvmlDeviceGetUtilizationRates(handle *device, utilisation *out) {
+	BEGIN_GPU(device);
+	out->memory = 0;
+	END(give_number(g->utilisation, &out->device));
 }
 
 EXPORT unsigned nvmlDeviceGetTotalEccErrors(handle *device, unsigned type, unsigned counter_type, unsigned long long *out) {

@@ -118,10 +118,8 @@ func (b *bench) toPeers(ctx context.Context) (Figure, error) {
 }
 
 func (b *bench) toPeer(ctx context.Context, device cuda.Device) (out Figure, err error) {
-	if b.o.Idle != nil && !b.o.Force {
-		if idle, why := b.o.Idle.Idle(device.UUID); !idle {
-			return out, &gapError{ReasonBusy, why}
-		}
+	if why, _ := b.inUse(device); why != "" {
+		return out, &gapError{ReasonBusy, why}
 	}
 	peer, err := b.driver.Attach(device)
 	if err != nil {

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,10 +70,12 @@ func (b *bench) prepare() *Gap {
 	if b.device.Slice {
 		return &Gap{Reason: ReasonSlice, Message: "figures of a MIG slice say nothing about the device's model"}
 	}
-	if b.o.Idle != nil && !b.o.Force {
-		if idle, why := b.o.Idle.Idle(b.device.UUID); !idle {
-			return &Gap{Reason: ReasonBusy, Message: why}
-		}
+	why, unknown := b.inUse(b.device)
+	if why != "" {
+		return &Gap{Reason: ReasonBusy, Message: why}
+	}
+	if unknown != "" {
+		b.events <- event{line: fmt.Sprintf("%s: taken for idle, though not all can be told: %s", b.device.UUID, unknown)}
 	}
 	var err error
 	if b.context, err = b.driver.Attach(b.device); err != nil {
@@ -91,6 +94,19 @@ func (b *bench) prepare() *Gap {
 	}
 	b.undo = append(b.undo, b.queue.Close)
 	return nil
+}
+
+// inUse says why a device is not idle, and else what of that is unknown. Force asks
+// nobody.
+func (b *bench) inUse(device cuda.Device) (why, unknown string) {
+	if b.o.Idle == nil || b.o.Force {
+		return "", ""
+	}
+	idle, told := b.o.Idle.Idle(device.UUID)
+	if idle {
+		return "", told
+	}
+	return cmp.Or(told, "something uses it"), ""
 }
 
 // close gives everything back. A device that does not take it has lost its

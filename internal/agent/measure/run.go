@@ -13,7 +13,9 @@ import (
 	"github.com/k8s4ai/k8s4ai/internal/agent/cuda"
 )
 
-// IdleChecker tells whether something uses a device, and what, in a few words.
+// IdleChecker tells whether nothing uses a device. Where something does, why says
+// what, and where that cannot be told for sure, idle is true and why says what is
+// unknown. It is asked within the time limit of a device, before that is in use.
 type IdleChecker interface {
 	Idle(uuid string) (idle bool, why string)
 }

@@ -4,6 +4,7 @@
 //
 //	Find ──path──> Open ──Driver──> Read    one look, for the report
 //	                                Events  Xids as they happen
+//	                                Idle    whether nothing uses a device
 //
 // Functions of the library are bound at their first call, and a call to one that
 // the installed driver does not have ends the process. symbols.go therefore lists

@@ -39,6 +39,8 @@ type Driver struct {
 	has map[string]bool
 	// wait is in milliseconds.
 	wait uint32
+	// settle waits until a device's utilisation forgets what was.
+	settle func()
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -90,7 +92,9 @@ func Open(libraryPath string) (*Driver, error) {
 	for _, symbol := range slices.Concat(added, deprecated) {
 		has[symbol] = library.Extensions().LookupSymbol(symbol) == nil
 	}
-	return &Driver{library: library, has: has, wait: waitMilliseconds, closing: make(chan struct{}), memory: newMemory()}, nil
+	d := &Driver{library: library, has: has, wait: waitMilliseconds, closing: make(chan struct{}), memory: newMemory()}
+	d.settle = d.settleDown
+	return d, nil
 }
 
 // load checks a library before its first call: starting one that lacks the

@@ -69,6 +69,12 @@ func child(library string) int {
 	for range max(looks, 1) {
 		reading = d.Read()
 	}
+	if len(reading.GPUs) > 0 {
+		if idle, why := d.Idle(reading.GPUs[0].UUID); !idle {
+			fmt.Fprintln(os.Stderr, "an idle device is in use:", why)
+			return 1
+		}
+	}
 	set, _ := d.library.EventSetCreate()
 	d.register(set)
 	if _, ret := set.Wait(0); ret != gonvml.ERROR_TIMEOUT || set.Free() != gonvml.SUCCESS {

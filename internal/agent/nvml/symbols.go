@@ -22,6 +22,7 @@ var required = []string{
 	"nvmlDeviceGetTopologyCommonAncestor",
 	"nvmlDeviceGetTotalEccErrors",
 	"nvmlDeviceGetUUID",
+	"nvmlDeviceGetUtilizationRates",
 	"nvmlDeviceRegisterEvents",
 	"nvmlErrorString",
 	"nvmlEventSetCreate",
@@ -42,12 +43,14 @@ const (
 	symbolMemoryAffinity   = "nvmlDeviceGetMemoryAffinity"
 	symbolMemoryInfo2      = "nvmlDeviceGetMemoryInfo_v2"
 	symbolPlatformInfo     = "nvmlDeviceGetPlatformInfo"
+	symbolProcesses3       = "nvmlDeviceGetComputeRunningProcesses_v3"
 	symbolProfileInfoV     = "nvmlDeviceGetGpuInstanceProfileInfoV"
 	symbolRemoteDeviceType = "nvmlDeviceGetNvLinkRemoteDeviceType"
 	symbolTemperatureV     = "nvmlDeviceGetTemperatureV"
 
 	// Older drivers have these; a newer one may have dropped what it replaces.
 	symbolMemoryInfo      = "nvmlDeviceGetMemoryInfo"
+	symbolProcesses       = "nvmlDeviceGetComputeRunningProcesses"
 	symbolTemperature     = "nvmlDeviceGetTemperature"
 	symbolThrottleReasons = "nvmlDeviceGetCurrentClocksThrottleReasons"
 )
@@ -56,7 +59,7 @@ const (
 var (
 	added = []string{
 		symbolAttributes, symbolClocksReasons, symbolFabricInfo, symbolFabricInfoV, symbolMemoryAffinity,
-		symbolMemoryInfo2, symbolPlatformInfo, symbolProfileInfoV, symbolRemoteDeviceType, symbolTemperatureV,
+		symbolMemoryInfo2, symbolPlatformInfo, symbolProcesses3, symbolProfileInfoV, symbolRemoteDeviceType, symbolTemperatureV,
 	}
-	deprecated = []string{symbolMemoryInfo, symbolTemperature, symbolThrottleReasons}
+	deprecated = []string{symbolMemoryInfo, symbolProcesses, symbolTemperature, symbolThrottleReasons}
 )
