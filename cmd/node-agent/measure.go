@@ -45,8 +45,9 @@ products, device memory, host to device, between devices, and NVMe to device.
 
 Only idle devices are measured, one after the other, and each within a time
 limit. A device is idle when no other process computes on it, its utilisation is
-at most 5 %% and no more than 5 %% of its memory is in use. What cannot be measured is left out and named with its reason. The report
-goes to standard output, progress to standard error.
+at most 5 %% and no more than 5 %% of its memory is in use. What cannot be
+measured is left out and named with its reason. The report goes to standard
+output, progress to standard error.
 
 Figures: %s.
 

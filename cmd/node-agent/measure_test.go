@@ -70,7 +70,7 @@ func TestMeasure(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			args := append([]string{"--libcuda", folder, "--cublaslt", folder, "--cufile", folder}, c.args...)
+			args := append([]string{"--libcuda", folder, "--libnvidia-ml", folder, "--cublaslt", folder, "--cufile", folder}, c.args...)
 			out, progress, code, err := runMeasure(t.Context(), args...)
 			if code != c.code {
 				t.Errorf("code %d, want %d (%v)", code, c.code, err)
@@ -99,7 +99,7 @@ func TestMeasureIsStopped(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, code, err := runMeasure(ctx, "--libcuda", folder); code != 1 {
+	if _, _, code, err := runMeasure(ctx, "--libcuda", folder, "--libnvidia-ml", folder); code != 1 {
 		t.Errorf("code %d, %v", code, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestMeasurePrintsAReport(t *testing.T) {
 	if err := fakecuda.Build(t.Context(), folder, fakecuda.Options{Machine: oneFakeH100}); err != nil {
 		t.Fatal(err)
 	}
-	out, _, _, err := runMeasure(t.Context(), "--libcuda", folder, "--cublaslt", folder)
+	out, _, _, err := runMeasure(t.Context(), "--libcuda", folder, "--libnvidia-ml", folder, "--cublaslt", folder)
 	if err != nil {
 		t.Fatal(err)
 	}

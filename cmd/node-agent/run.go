@@ -68,7 +68,7 @@ func newRunCommand() *cobra.Command {
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the Lease; by default $POD_NAMESPACE")
 	flags.StringVar(&o.hostRoot, "host-root", "/host", "where the root directory of the machine is")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "path of a kubeconfig; by default the Pod's own access")
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8082", "address of /healthz and /metrics; empty turns them off")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8082", "address of /healthz and /metrics, with TLS unless it is a loopback address; empty turns them off")
 	flags.DurationVar(&o.interval, "interval", 5*time.Second, "time between two looks at the machine")
 	return command
 }
@@ -140,9 +140,13 @@ func (o *runOptions) serve(ctx context.Context, metrics *agent.Metrics, log *slo
 	if err != nil {
 		return nil, fmt.Errorf("serving /healthz and /metrics (choose another address with --listen): %w", err)
 	}
+	served, err := encrypt(listener, time.Now())
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	server := &http.Server{Handler: metrics.Handler(o.interval, time.Now), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(served); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("serving /healthz and /metrics ended", "error", err)
 		}
 	}()

@@ -237,6 +237,32 @@ type busyDevice string
 
 func (b busyDevice) Idle(uuid string) (bool, string) { return uuid != string(b), "2 processes" }
 
+// unsure is a FAKE that cannot tell.
+type unsure string
+
+func (u unsure) Idle(string) (bool, string) { return true, string(u) }
+
+// What is not known about a device's use is told, and does not leave it out.
+func TestUnknownUseIsTold(t *testing.T) {
+	t.Parallel()
+	for name, force := range map[string]bool{"asked": false, "forced": true} {
+		t.Run(name, func(t *testing.T) {
+			o := options(machine(t, fakecuda.Options{Machine: twoH100}))
+			o.Figures, o.Devices = []v1alpha1.FigureName{v1alpha1.FigureMemoryBandwidth}, []string{first}
+			o.Idle, o.Force = unsure("utilisation: not supported"), force
+			var told string
+			o.Progress = func(line string) { told += line + "\n" }
+			report, err := Run(t.Context(), o)
+			if err != nil || !report.Measured() {
+				t.Fatalf("%+v, %v", report, err)
+			}
+			if strings.Contains(told, first+": taken for idle, though not all can be told: utilisation: not supported") == force {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
+}
+
 func TestDevicesAreLeftOut(t *testing.T) {
 	t.Parallel()
 	const slice = "slice 1 f0f0f0f0-4455-6677-8899-aabbccddeeff\n"

@@ -31,6 +31,7 @@ var fake string
 const (
 	childLibrary = "NVML_TEST_LIBRARY"
 	childLooks   = "NVML_TEST_LOOKS"
+	childIdle    = "NVML_TEST_IDLE" // Set, the child writes what uses the first GPU.
 	callsFile    = "K8S4AI_FAKENVML_CALLS"
 )
 
@@ -69,12 +70,8 @@ func child(library string) int {
 	for range max(looks, 1) {
 		reading = d.Read()
 	}
-	if len(reading.GPUs) > 0 {
-		if idle, why := d.Idle(reading.GPUs[0].UUID); !idle {
-			fmt.Fprintln(os.Stderr, "an idle device is in use:", why)
-			return 1
-		}
-	}
+	d.settle = func() {}
+	_, why := d.Idle(reading.GPUs[0].UUID)
 	set, _ := d.library.EventSetCreate()
 	d.register(set)
 	if _, ret := set.Wait(0); ret != gonvml.ERROR_TIMEOUT || set.Free() != gonvml.SUCCESS {
@@ -85,14 +82,30 @@ func child(library string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(reading); err != nil {
+	var out any = reading
+	if os.Getenv(childIdle) != "" {
+		out = why
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
 		return 1
 	}
 	return 0
 }
 
-// inChild reads in a process of its own, which a call to a missing function ends.
+// inChild reads in a process of its own.
 func inChild(t *testing.T, library, description string, environment ...string) Reading {
+	t.Helper()
+	out := runChild(t, library, description, environment...)
+	var reading Reading
+	if err := json.Unmarshal(out, &reading); err != nil {
+		t.Fatalf("%v in %q", err, out)
+	}
+	return reading
+}
+
+// runChild returns what a process of its own writes, which a call to a missing
+// function ends.
+func runChild(t *testing.T, library, description string, environment ...string) []byte {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "fakenvml.txt")
 	if err := os.WriteFile(file, []byte(description), 0o600); err != nil {
@@ -105,11 +118,7 @@ func inChild(t *testing.T, library, description string, environment ...string) R
 	if err := command.Run(); err != nil {
 		t.Fatalf("the process that read ended: %v\n%s", err, complaint.String())
 	}
-	var reading Reading
-	if err := json.Unmarshal(out.Bytes(), &reading); err != nil {
-		t.Fatalf("%v in %q", err, out.String())
-	}
-	return reading
+	return out.Bytes()
 }
 
 // describeMachine replaces the description that the fake library reads.
