@@ -62,7 +62,6 @@ func (f *Fleet) NVML(m Machine) []byte {
 	line("gpu * memory-used 0")
 	line("gpu * cc-major %d", s.gpu.major)
 	line("gpu * cc-minor %d", s.gpu.minor)
-	line("gpu * utilisation 0")
 	line("gpu * temperature 32")
 	line("gpu * throttle %d", throttleIdle)
 	line("gpu * ecc-uncorrected 0")
