@@ -302,7 +302,7 @@ func reasonOf(kind topology.ProblemKind) (reason string, stalls bool) {
 		return v1alpha1.ReasonFabricUnhealthy, false
 	case topology.NameTooLong, topology.ValueTooLong, topology.InvalidValue, topology.DuplicateGUID:
 		return v1alpha1.ReasonIgnoredEvidence, false
-	case topology.InvalidDomain, topology.DuplicateDomain, topology.UnknownDomain, topology.DuplicateNode,
+	case topology.InvalidDomain, topology.DuplicateDomain, topology.UnknownDomain,
 		topology.TooMany, topology.DuplicateDevice, topology.UnknownDevice, topology.OutOfRange:
 	}
 	return v1alpha1.ReasonInvalidDomain, true

@@ -282,7 +282,6 @@ func TestReasonOf(t *testing.T) {
 		topology.InvalidValue:    {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.DuplicateGUID:   {Reason: v1alpha1.ReasonIgnoredEvidence},
 		topology.DuplicateDomain: {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
-		topology.DuplicateNode:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		topology.InvalidDomain:   {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 		"of a later version":     {Reason: v1alpha1.ReasonInvalidDomain, Stalls: true},
 	}

@@ -43,9 +43,6 @@ const (
 const (
 	// UnknownNode: a declared domain lists nodes that the cluster does not have.
 	UnknownNode ProblemKind = "UnknownNode"
-	// DuplicateNode: a node is given twice with different facts. None of them
-	// counts.
-	DuplicateNode ProblemKind = "DuplicateNode"
 	// Disagreement: two sources place a node differently. The stronger one
 	// counts; both are in the facts.
 	Disagreement ProblemKind = "Disagreement"

@@ -5,8 +5,19 @@ import (
 	"slices"
 )
 
-// State is a fabric that follows its evidence. It holds for the same evidence
-// what Assemble returns for it, whatever the order in which the evidence came.
+// State is a fabric that follows its evidence: what was declared, what drivers
+// report, what a scan shows, what labels say and which subnets ports share, in this
+// order of strength. It is the same for the same evidence, whatever the order in
+// which that came.
+//
+// A declared domain is complete outwards: other evidence never adds a parent to
+// it. Inwards it may, at levels that the declaration leaves open: a Leaf from a
+// label hangs below a declared Block when all its nodes are in that Block. A
+// node whose declaration cannot be trusted is outside, labels or not.
+//
+// The path of a node down to its leaf comes from one source. A domain from labels
+// is identified by its provider and its whole path, an NVLink domain by its value
+// alone, a leaf of a scan by its lowest switch.
 //
 // A change of one node costs the domains above the node before and after, and
 // beyond that only what the change really changes: when it brings two domains of

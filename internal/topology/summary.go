@@ -55,34 +55,6 @@ type Summary struct {
 	Reasons []ReasonCount
 }
 
-// Summarise adds up the nodes of each domain. A node that no NodeRoom names
-// counts as a node that is not ready; of several for one node the first counts.
-func Summarise(a Assembly, rooms []NodeRoom) map[string]Summary {
-	byNode := make(map[string]NodeRoom, len(rooms))
-	for _, r := range rooms {
-		if _, twice := byNode[r.Node]; !twice {
-			byNode[r.Node] = r
-		}
-	}
-	tallies := make(map[string]*tally, len(a.Domains))
-	for _, d := range a.Domains {
-		tallies[d.Name] = &tally{}
-	}
-	for _, n := range a.Nodes {
-		room := byNode[n.Node].clamped()
-		for _, domain := range n.Path[Fabric:Node] {
-			if t := tallies[domain]; t != nil {
-				t.add(room)
-			}
-		}
-	}
-	out := make(map[string]Summary, len(a.Domains))
-	for name, t := range tallies {
-		out[name] = t.summary()
-	}
-	return out
-}
-
 // Total is the summary of one node alone.
 func Total(room NodeRoom) Summary {
 	var t tally

@@ -41,9 +41,6 @@ func (d *Driver) Attach(device Device) (*Context, error) {
 	return c, nil
 }
 
-// Device is what the context is of.
-func (c *Context) Device() Device { return c.device }
-
 // Use makes the device the current one of this thread.
 func (c *Context) Use() error {
 	return c.driver.check("cuCtxSetCurrent", c.driver.calls.setCurrent(c.handle))
