@@ -49,6 +49,8 @@ var layers = []layer{
 	{packages: []string{"internal/topology"}, standard: coreStandard, tests: coreTests},
 	{packages: []string{"internal/capability"}, standard: coreStandard, tests: coreTests},
 	{packages: []string{"internal/placement"}, mayImport: []string{"./internal/topology"}, standard: coreStandard, tests: coreTests},
+	{packages: []string{"internal/queueing"}, mayImport: []string{"./internal/topology", "./internal/placement"}, standard: append([]string{"time"}, coreStandard...), tests: coreTests},
+	{packages: []string{"internal/simulate"}, mayImport: []string{"./internal/topology", "./internal/placement", "./internal/queueing"}, standard: append([]string{"time", "encoding/csv", "io", "math/rand/v2"}, coreStandard...), tests: coreTests},
 
 	// The kinds.
 	{packages: []string{"api/v1alpha1"}, mayImport: []string{"k8s.io/api", "k8s.io/apimachinery"}},

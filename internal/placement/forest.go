@@ -15,6 +15,8 @@ type vertex struct {
 	parent int
 	// end closes the subtree: it is the vertices [own number, end).
 	end int
+	// domain is the domain, empty for a node and for the cluster.
+	domain topology.Vertex
 	// node is the index of the node, -1 for a domain.
 	node     int
 	children []int
@@ -36,7 +38,7 @@ type forest struct {
 func newForest(domains []topology.Vertex, nodes []Node) *forest {
 	below := map[string][]vertex{}
 	for _, d := range domains {
-		below[d.Parent] = append(below[d.Parent], vertex{name: d.Name, level: d.Level, node: -1})
+		below[d.Parent] = append(below[d.Parent], vertex{name: d.Name, level: d.Level, domain: d, node: -1})
 	}
 	for i, n := range nodes {
 		below[n.Domain] = append(below[n.Domain], vertex{name: n.Name, level: topology.Node, node: i})

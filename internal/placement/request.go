@@ -76,6 +76,12 @@ type Shape struct {
 	Selector []Term
 	// Tolerations are the taints that the pod accepts.
 	Tolerations []Toleration
+	// WithinIsland asks for all devices of one pod out of one island of its node
+	// (Node.Islands), for every resource of which the node tells islands. Which
+	// devices the pods already there have is not known, so a node counts only what
+	// fits however they are spread. Nodes that tell no islands of any resource that
+	// the pod asks for are not eligible.
+	WithinIsland bool
 }
 
 // Term is a conjunction of label requirements.

@@ -34,7 +34,21 @@ type Node struct {
 	// Unavailable says why the node takes no new pods, such as "cordoned",
 	// "not ready" or "unhealthy". Empty means that it does.
 	Unavailable string
+	// Islands gives, per extended resource, how many devices each NUMA or NVLink
+	// island of the node has, free or not. A missing resource means that islands
+	// are not known. At most MaxIslands of at most MaxIslandDevices each.
+	Islands map[string][]int64
+	// NICGbps is what all network adapters of the node carry together, and
+	// LinkGbps what one device exchanges with the others of its node or NVLink
+	// domain, in gigabits per second and direction. 0 means not known.
+	NICGbps, LinkGbps int64
 }
+
+// Limits of Node.Islands.
+const (
+	MaxIslands       = 16
+	MaxIslandDevices = 64
+)
 
 // Use is room taken on a node. It counts pods only under the resource "pods".
 type Use struct {
@@ -51,6 +65,8 @@ type Snapshot struct {
 	resources []string
 	// free is the room per node and resource, in the order of resources, >= 0.
 	free [][]int64
+	// generation is that of the State.
+	generation uint64
 }
 
 // NewSnapshot checks and takes the picture. domains are all domains above the
@@ -130,6 +146,29 @@ func (s *Snapshot) Emptied() *Snapshot {
 		}
 	}
 	return &out
+}
+
+// Node returns a node as it is in the snapshot.
+func (s *Snapshot) Node(name string) (node Node, found bool) {
+	i, found := s.nodeIndex(name)
+	if !found {
+		return Node{}, false
+	}
+	return s.nodes[i], true
+}
+
+// Above lists the domains that hold a node, from the innermost outwards. It is
+// empty for a node that is in no fabric or not in the snapshot.
+func (s *Snapshot) Above(node string) []topology.Vertex {
+	i, found := s.nodeIndex(node)
+	if !found {
+		return nil
+	}
+	var out []topology.Vertex
+	for v := s.forest.vertices[s.forest.ofNode[i]].parent; v > 0; v = s.forest.vertices[v].parent {
+		out = append(out, s.forest.vertices[v].domain)
+	}
+	return out
 }
 
 // roomOn returns what is free on the node, per resource of the snapshot.

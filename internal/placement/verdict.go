@@ -89,6 +89,19 @@ type Refusal struct {
 	Limiting string
 	// Excluded counts nodes that no role may use, by reason, sorted by reason.
 	Excluded []Exclusion
+	// Levels tells, from the widest to the narrowest level that could be asked
+	// for, which domain holds most of the gang there.
+	Levels []LevelBest
+}
+
+// LevelBest is the domain of one level that holds most of a gang.
+type LevelBest struct {
+	Level topology.Level
+	// Domain is "" when no domain of the level holds anything, and for Cluster.
+	Domain string
+	// Found and Needed count slots of the whole gang, groups kept to their
+	// required levels.
+	Found, Needed int
 }
 
 // Exclusion is a number of nodes that are left out for one reason.
