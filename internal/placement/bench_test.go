@@ -8,9 +8,9 @@ import (
 	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
-// fleet builds machines with 8 GPUs in leaves of 32 and blocks of 16 leaves.
+// fleetOf builds machines with 8 GPUs in leaves of 32 and blocks of 16 leaves.
 // fill is the share of GPUs that scattered pods of 1 to 8 GPUs take.
-func fleet(nodes int, fill float64) *Snapshot {
+func fleetOf(nodes int, fill float64) *Snapshot {
 	w := world{domains: []topology.Vertex{{Name: "fabric", Level: topology.Fabric}}}
 	r := rand.New(rand.NewSource(1))
 	for i := range nodes {
@@ -66,7 +66,7 @@ func BenchmarkPlace(b *testing.B) {
 	}
 	for _, nodes := range []int{1024, 10240} {
 		for _, fill := range []float64{0, 0.5} {
-			s := fleet(nodes, fill)
+			s := fleetOf(nodes, fill)
 			for _, r := range requests {
 				b.Run(fmt.Sprintf("%d nodes %v full/%s", nodes, fill, r.name), func(b *testing.B) {
 					b.ReportAllocs()

@@ -45,7 +45,7 @@ func (w world) node(name string) *Node {
 	return &w.nodes[slices.IndexFunc(w.nodes, func(n Node) bool { return n.Name == name })]
 }
 
-// oracle answers by trying every node for every slot.
+// oracle answers by trying every node for every oneSlot.
 type oracle struct {
 	w      world
 	free   []Resources
@@ -53,11 +53,11 @@ type oracle struct {
 	dead   map[string]bool
 }
 
-// slot is one pod or spare to place; pins are the group copies it belongs to.
-type slot struct {
+// oneSlot is one pod or spare to place; pins are the group copies it belongs to.
+type oneSlot struct {
 	role *Role
 	pins []pin
-	// follows is the previous slot of the same role in the same copy, -1 for none.
+	// follows is the previous oneSlot of the same role in the same copy, -1 for none.
 	follows int
 }
 
@@ -82,8 +82,8 @@ func newOracle(w world) *oracle {
 }
 
 // slotsOf lists all slots of the full request and numbers the copies.
-func slotsOf(g *Group, pins []pin, copies *int) []slot {
-	var out []slot
+func slotsOf(g *Group, pins []pin, copies *int) []oneSlot {
+	var out []oneSlot
 	for range max(1, g.Copies) {
 		mine := append(slices.Clone(pins), pin{*copies, g.Required})
 		*copies++
@@ -93,7 +93,7 @@ func slotsOf(g *Group, pins []pin, copies *int) []slot {
 				if n > 0 {
 					follows = -2
 				}
-				out = append(out, slot{&g.Roles[i], mine, follows})
+				out = append(out, oneSlot{&g.Roles[i], mine, follows})
 			}
 		}
 		for i := range g.Groups {
@@ -119,7 +119,7 @@ func (o *oracle) fits(r Request) bool {
 	return o.place(slots, 0, make([]string, copies), -1)
 }
 
-func (o *oracle) place(slots []slot, at int, chosen []string, previous int) bool {
+func (o *oracle) place(slots []oneSlot, at int, chosen []string, previous int) bool {
 	if at == len(slots) {
 		return true
 	}

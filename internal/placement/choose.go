@@ -1,23 +1,32 @@
 package placement
 
-import "slices"
+import (
+	"slices"
 
-// tighten moves the groups towards their preferred levels, the deepest groups
-// first, as far as the whole gang still fits.
-func tighten(y *survey) *survey {
-	groups := y.gang.groups
-	order := make([]int, 0, len(groups))
-	for i := 1; i < len(groups); i++ {
-		if groups[i].preferred > groups[i].required {
+	"github.com/k8s4ai/k8s4ai/internal/topology"
+)
+
+// tightenable lists the groups that prefer a narrower level than they require,
+// the deepest groups first.
+func (g *gang) tightenable() []int {
+	var order []int
+	for i := 1; i < len(g.groups); i++ {
+		if g.groups[i].preferred > g.groups[i].required {
 			order = append(order, i)
 		}
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return y.gang.depth(b) - y.gang.depth(a) })
-	for _, i := range order {
-		for level := groups[i].preferred; level > y.levels[i]; level-- {
+	slices.SortStableFunc(order, func(a, b int) int { return g.depth(b) - g.depth(a) })
+	return order
+}
+
+// tighten moves the groups towards their preferred levels, as far as the whole
+// gang still fits.
+func tighten(y *survey) *survey {
+	for _, i := range y.gang.tightenable() {
+		for level := y.gang.groups[i].preferred; level > y.levels[i]; level-- {
 			levels := slices.Clone(y.levels)
 			levels[i] = level
-			if tighter := newSurvey(y.supply, levels, 0, len(y.holds)); tighter.feasible && tighter.trusted {
+			if tighter := newSurvey(y.supply, levels); tighter.feasible && tighter.trusted {
 				y = tighter
 				break
 			}
@@ -35,28 +44,47 @@ func (g *gang) depth(i int) int {
 	return n
 }
 
-// tightest returns the domain for the whole gang of a feasible survey: of the
-// innermost level at which one holds it, the one with the least room left over
-// in it, then in the domains around it.
-func (y *survey) tightest() int {
-	best := -1
-	for _, v := range y.snapshot.forest.atLevel[y.fits] {
-		if y.fitsAll(v) && (best < 0 || y.compareRooms(v, best) < 0) {
-			best = v
+// tightest returns the place for the whole gang of a feasible survey: of the
+// innermost level at which one holds it, the one with the least room left over in
+// it, then in the domains around it, the widest first.
+func (y *survey) tightest() candidate {
+	var best candidate
+	offer := func(c candidate) {
+		if best.domain == nil || c.room.compare(best.room) < 0 ||
+			c.room == best.room && c.domain != best.domain && y.compareAround(c.domain.place, best.domain.place) < 0 {
+			best = c
 		}
 	}
+	if y.fits < topology.Node {
+		for _, d := range y.atLevel[y.fits] {
+			if y.fitsAll(d) {
+				offer(candidate{domain: d, room: y.rooms[d.id]})
+			}
+		}
+		return best
+	}
+	demand := y.stages[topology.Node].demand
+	y.top.walk(func(d *domain) {
+		for i := range d.members {
+			if k := y.kinds[d.members[i].kind]; k.holds.holds(demand) {
+				offer(candidate{domain: d, node: d.members[i].node, room: k.room})
+			}
+		}
+	})
 	return best
 }
 
-// compareRooms orders two vertices by their room, then by that of the domains
-// around them, inner to outer.
-func (y *survey) compareRooms(a, b int) int {
-	vertices := y.snapshot.forest.vertices
-	for a >= 0 && b >= 0 && a != b {
-		if c := y.rooms[a].compare(y.rooms[b]); c != 0 {
-			return c
-		}
-		a, b = vertices[a].parent, vertices[b].parent
+// compareAround orders two domains by the room of the widest domains around them
+// in which they differ.
+func (y *survey) compareAround(a, b *place) int {
+	above := a.common(b)
+	return y.rooms[a.below(above).id].compare(y.rooms[b.below(above).id])
+}
+
+// below is the domain around s directly below above, or above itself.
+func (s *place) below(above *place) *place {
+	for s != above && s.parent != above {
+		s = s.parent
 	}
-	return 0
+	return s
 }

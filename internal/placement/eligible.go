@@ -41,7 +41,21 @@ func ineligible(n *Node, shape *Shape, class string) string {
 	if len(shape.Selector) > 0 && !slices.ContainsFunc(shape.Selector, n.satisfies) {
 		return "outside the selector"
 	}
+	if shape.WithinIsland && !n.tellsIslands(shape) {
+		return "without known islands"
+	}
 	return ""
+}
+
+// tellsIslands says whether the node tells the islands of a resource that the
+// shape asks for.
+func (n *Node) tellsIslands(shape *Shape) bool {
+	for name, amount := range shape.Resources {
+		if amount > 0 && len(n.Islands[name]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // repels reports whether the taint keeps a pod with these tolerations away.

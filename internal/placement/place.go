@@ -1,6 +1,10 @@
 package placement
 
-import "math"
+import (
+	"math"
+
+	"github.com/k8s4ai/k8s4ai/internal/topology"
+)
 
 // maxClassChoices is the largest number of ways to settle the classes of the
 // roles that Place tries.
@@ -99,25 +103,37 @@ func (p *planner) place(size scale) Verdict {
 
 // placeClasses places a gang whose sizes and classes are settled.
 func (p *planner) placeClasses(g *gang) Verdict {
-	all := len(p.snapshot.forest.vertices)
-	supply := newSupply(p.snapshot, g, 0, all, nil, p.effort)
-	required := newSurvey(supply, g.requiredLevels(), 0, all)
+	if len(g.roles) == 1 {
+		return p.placeUniform(g)
+	}
+	return p.placeMixed(g)
+}
+
+// placeMixed places a gang of several roles.
+func (p *planner) placeMixed(g *gang) Verdict {
+	supply := newSupply(p.snapshot, g, p.snapshot.root, nil, p.effort)
+	required := newSurvey(supply, g.requiredLevels())
 	if !required.trusted {
 		return p.search(supply)
 	}
 	if !required.feasible {
-		return Verdict{Refusal: p.refuse(required), Proof: Exact}
+		r := refusal{snapshot: p.snapshot, gang: g, levels: required.levels, count: surveyCounter{required, p}}
+		return Verdict{Refusal: r.explain(), Proof: Exact}
 	}
 	tight := tighten(required)
-	domain := tight.tightest()
+	best := tight.tightest()
 	out := make(slots, len(g.roles))
 	// The shares of a domain that holds the gang are no larger than what is
 	// worked out above, so they are not cut short.
 	left := *p.effort
 	p.effort.left = math.MaxInt
-	tight.assign(domain, tight.stages[tight.fits].demand, out)
+	if best.node != nil {
+		tight.take(best.node, best.domain.place, tight.stages[topology.Node].demand, out)
+	} else {
+		tight.assign(best.domain, tight.stages[tight.fits].demand, out)
+	}
 	*p.effort = left
-	return Verdict{Placement: placementOf(p.snapshot, g, out), Proof: Exact}
+	return Verdict{Placement: placementOf(g, out), Proof: Exact}
 }
 
 func isZero(x []int) bool {

@@ -10,8 +10,8 @@ import (
 	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
-// domain reads "name level parent"; parent may be missing.
-func domain(text string) topology.Vertex {
+// dom reads "name level parent"; parent may be missing.
+func dom(text string) topology.Vertex {
 	f := append(strings.Fields(text), "")
 	level, _ := topology.ParseLevel(f[1])
 	return topology.Vertex{Name: f[0], Level: level, Parent: f[2]}
@@ -35,8 +35,8 @@ func machine(name, domain string, used int64, more ...func(*Node)) Node {
 // domain b1 without a leaf in between. Every leaf has two machines.
 func racks(used ...int64) world {
 	w := world{domains: []topology.Vertex{
-		domain("fab Fabric"), domain("block-a Block fab"), domain("block-b Block fab"),
-		domain("a1 Leaf block-a"), domain("a2 Leaf block-a"), domain("b1 NVLinkDomain block-b"),
+		dom("fab Fabric"), dom("block-a Block fab"), dom("block-b Block fab"),
+		dom("a1 Leaf block-a"), dom("a2 Leaf block-a"), dom("b1 NVLinkDomain block-b"),
 	}}
 	for i, leaf := range []string{"a1", "a1", "a2", "a2", "b1", "b1"} {
 		taken := int64(0)
@@ -117,8 +117,8 @@ func TestPlace(t *testing.T) {
 		"of equal leaves the one in the fuller block is taken": {
 			world{
 				domains: []topology.Vertex{
-					domain("x Block"), domain("y Block"),
-					domain("x1 Leaf x"), domain("x2 Leaf x"), domain("y1 Leaf y"),
+					dom("x Block"), dom("y Block"),
+					dom("x1 Leaf x"), dom("x2 Leaf x"), dom("y1 Leaf y"),
 				},
 				nodes: []Node{
 					machine("x1a", "x1", 0), machine("x1b", "x1", 0), machine("x2a", "x2", 0),
@@ -142,7 +142,7 @@ func TestPlace(t *testing.T) {
 			racks(8, 8, 8, 8), within(topology.Leaf, workers(2, 8)), "worker: n5 n6 in NVLinkDomain b1"},
 		"a missing NVLink level falls back to the node": {
 			racks(0, 0, 0, 0, 8, 8), within(topology.NVLinkDomain, workers(2, 8)),
-			"needs 2 slots in one NVLinkDomain, best is n1 with 1; short of nvidia.com/gpu"},
+			"needs 2 slots in one NVLinkDomain, best is n1 with 1; short of nvidia.com/gpu; left out: 2 nodes full"},
 		"two roles share what is left by each other": {
 			racks(0, 4, 8, 8, 8, 8),
 			within(topology.Leaf, workers(1, 8), workers(2, 2).with(func(r *Role) { r.Name = "loader" })),
@@ -155,10 +155,10 @@ func TestPlace(t *testing.T) {
 			racks(0, 0, 0, 0, 8, 8), copiesOf(2, 2, topology.Block, topology.Leaf), "worker: n1 n2 n3 n4 in Block block-a"},
 		"a slice does not straddle leaves even when the block has the room": {
 			racks(0, 8, 0, 8, 8, 8), copiesOf(1, 2, topology.Block, topology.Leaf),
-			"needs 2 slots in one Leaf for a copy of tp, best is a1 with 1; short of nvidia.com/gpu"},
+			"needs 2 slots in one Leaf for a copy of tp, best is a1 with 1; short of nvidia.com/gpu; left out: 4 nodes full"},
 		"slices are counted in copies": {
 			racks(0, 0, 0, 8), copiesOf(3, 2, topology.Fabric, topology.Leaf),
-			"needs 3 copies of tp in one Fabric, best is fab with 2; short of nvidia.com/gpu"},
+			"needs 3 copies of tp in one Fabric, best is fab with 2; short of nvidia.com/gpu; left out: 1 node full"},
 		"a preferred leaf is taken where the whole gang still fits": {
 			racks(4, 4, 0, 0, 8, 8),
 			Request{Root: Group{Required: topology.Block, Groups: []Group{{
@@ -174,7 +174,7 @@ func TestPlace(t *testing.T) {
 		"memory can be what is short": {
 			racks().edit("n1", func(n *Node) { n.Capacity["memory"] = 4 }),
 			within(topology.Node, Role{Name: "worker", Count: 1, Shape: Shape{Resources: Resources{"memory": 2 << 40}}}),
-			"needs 1 slot in one Node, no Node has any; short of memory"},
+			"needs 1 slot in one Node, no Node has any; short of memory; left out: 6 nodes short of memory"},
 		"every resource has to fit on the node": {
 			racks(0, 0, 0, 0, 8, 8).edit("n1", func(n *Node) { n.Used["cpu"] = 90000 }).edit("n2", func(n *Node) { n.Used["rdma/ib"] = 5 }).
 				edit("n3", func(n *Node) { n.Used["memory"] = 1 << 40 }),
@@ -188,7 +188,7 @@ func TestPlace(t *testing.T) {
 			world{nodes: []Node{machine("a", "", 8)}}, within(0, workers(3, 0)), "worker: a a a in Node a"},
 		"a node that is over its capacity has no room": {
 			world{nodes: []Node{machine("a", "", 9)}}, within(0, workers(1, 1)),
-			"needs 1 slot in the cluster, there are none; short of nvidia.com/gpu"},
+			"needs 1 slot in the cluster, there are none; short of nvidia.com/gpu; left out: 1 node full"},
 		"unavailable nodes are left out and counted by reason": {
 			racks().edit("n1", func(n *Node) { n.Unavailable = "not ready" }).edit("n2", func(n *Node) { n.Unavailable = "cordoned" }).
 				edit("n3", func(n *Node) { n.Unavailable = "cordoned" }),
@@ -216,7 +216,7 @@ func TestPlace(t *testing.T) {
 			"worker: n1 n2 in Leaf a1"},
 		"a gang that may shrink is refused for its least size": {
 			racks(4, 8, 8, 8, 8, 8), within(topology.Leaf, workers(6, 4).with(func(r *Role) { r.MinCount = 2 })),
-			"needs 2 slots in one Leaf, best is a1 with 1; short of nvidia.com/gpu"},
+			"needs 2 slots in one Leaf, best is a1 with 1; short of nvidia.com/gpu; left out: 5 nodes full"},
 		"the whole cluster can be too small": {
 			racks(), within(0, workers(80, 1)), "needs 80 slots in the cluster, there are 48; short of nvidia.com/gpu"},
 		"a cluster without nodes has no eligible ones": {
@@ -224,7 +224,7 @@ func TestPlace(t *testing.T) {
 			"needs 2 slots in one Block, no Block has any; short of eligible nodes"},
 		"several roles are counted together": {
 			racks(8, 8, 8, 8, 0, 4), within(topology.Block, workers(1, 8), workers(7, 1).with(func(r *Role) { r.Name = "b" })),
-			"needs 8 slots in one Block, best is block-b with 7; short of nvidia.com/gpu"},
+			"needs 8 slots in one Block, best is block-b with 7; short of nvidia.com/gpu; left out: 4 nodes full"},
 		"of several short resources the one that helps most is named": {
 			world{nodes: []Node{machine("a", "", 6, func(n *Node) { n.Used["rdma/ib"] = 7 })}},
 			within(0, rdma), "needs 9 slots in the cluster, there are 1; short of rdma/ib"},
@@ -234,8 +234,8 @@ func TestPlace(t *testing.T) {
 		"the preference of an inner group comes before that of an outer one": {
 			world{
 				domains: []topology.Vertex{
-					domain("x Block"), domain("y Block"),
-					domain("x1 Leaf x"), domain("x2 Leaf x"), domain("x3 Leaf x"), domain("y1 Leaf y"),
+					dom("x Block"), dom("y Block"),
+					dom("x1 Leaf x"), dom("x2 Leaf x"), dom("x3 Leaf x"), dom("y1 Leaf y"),
 				},
 				nodes: []Node{
 					machine("a", "x1", 0), machine("b", "x2", 0), machine("c", "x3", 0),

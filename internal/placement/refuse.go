@@ -1,193 +1,307 @@
 package placement
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+
+	"github.com/k8s4ai/k8s4ai/internal/topology"
+)
+
+// Reasons of an Exclusion that are not about eligibility.
+const (
+	reasonFull       = "full"
+	reasonFragmented = "fragmented"
 )
 
 // eligibleNodes is what Refusal.Limiting names when no node may be used.
 const eligibleNodes = "eligible nodes"
 
-// refuse explains why no domain holds the gang of the survey: by the innermost
-// group of which no domain holds even one copy, else by the gang as a whole.
-func (p *planner) refuse(y *survey) *Refusal {
-	groups := y.gang.groups
+// counter tells how much of a gang a place holds, for a gang that no place holds
+// all of. Both ways of working that out explain themselves through it.
+type counter interface {
+	// inDomain and onNode count the slots of one copy of a group.
+	inDomain(d *domain, group int) int
+	onNode(k *kind, group int) int
+	// without looks at the fleet below top as if the named resources had no limit.
+	// all says that it then holds the whole gang.
+	without(top *domain, names []string) (c counter, all bool)
+}
+
+// refusal explains a refusal.
+type refusal struct {
+	snapshot *Snapshot
+	gang     *gang
+	// levels is the level of every group.
+	levels []topology.Level
+	count  counter
+}
+
+// spot is a domain, or a node in it.
+type spot struct {
+	domain *domain
+	node   *Node
+	found  int
+}
+
+func (s spot) name() string {
+	if s.node != nil {
+		return s.node.Name
+	}
+	if s.domain == nil {
+		return ""
+	}
+	return s.domain.vertex.Name
+}
+
+// explain says why no domain holds the gang: by the innermost group of which no
+// domain holds even one copy, else by the gang as a whole.
+func (r *refusal) explain() *Refusal {
+	groups := r.gang.groups
 	for i := len(groups) - 1; i > 0; i-- {
 		if !groups[i].demands {
 			continue
 		}
-		if best, found := y.nearest(i, 0); found < groups[i].slots {
-			return p.explain(y, i, best, found)
+		if best := r.nearest(i, r.snapshot.root); best.found < groups[i].slots {
+			return r.fill(i, best)
 		}
 	}
-	best, found := y.nearest(0, 0)
-	return p.explain(y, 0, best, found)
+	return r.fill(0, r.nearest(0, r.snapshot.root))
 }
 
-// nearest returns the domain below top that holds the most of one copy of the
-// group, and how much that is: slots, or copies where unit names a group. The
-// domain is -1 when none holds anything.
-func (y *survey) nearest(group, top int) (best, found int) {
-	best = -1
-	vertices := y.snapshot.forest.vertices
-	level := y.levels[group]
-	for v := top; v < vertices[top].end; v++ {
-		if !y.snapshot.forest.isDomainAt(v, level) {
-			continue
-		}
-		if n := y.countIn(v, group); n > found {
-			best, found = v, n
-		}
-	}
-	return best, found
-}
-
-// countIn returns the most slots of one copy of the group that v holds, or the
-// most copies for a gang that is nothing but copies.
-func (y *survey) countIn(v, group int) int {
-	stage := y.stages[y.levels[group]]
-	most := 0
-	y.seenFrom(y.levels[group], v).each(func(peak []int) {
-		n := 0
-		for i, it := range stage.items {
-			if !y.gang.contains(group, it.group) {
-				continue
-			}
-			n += min(peak[i], it.demand/y.gang.groups[group].total) * it.slots
-		}
-		most = max(most, n)
-	})
-	if unit := y.unit(group); unit > 0 {
-		return most / y.gang.groups[unit].slots
-	}
-	return most
-}
-
-// unit is the group whose copies are counted when the root is refused, 0 when
-// slots are.
-func (y *survey) unit(group int) int {
-	items := y.gang.open(y.levels[0], y.levels)
-	if group == 0 && len(items) == 1 && items[0].role < 0 {
-		return items[0].group
-	}
-	return 0
-}
-
-// needed is the demand of one copy of the group, in what countIn counts.
-func (y *survey) needed(group int) int {
-	if unit := y.unit(group); unit > 0 {
-		return y.gang.groups[unit].total
-	}
-	return y.gang.groups[group].slots
-}
-
-// explain fills the refusal of a group whose nearest domain is best.
-func (p *planner) explain(y *survey, group, best, found int) *Refusal {
-	g := y.gang
-	r := &Refusal{
-		Group:    g.groups[group].name,
-		Level:    y.levels[group],
-		Needed:   y.needed(group),
-		Found:    found,
-		Excluded: excluded(p.snapshot, g),
+// fill writes the refusal of a group whose nearest place is best.
+func (r *refusal) fill(group int, best spot) *Refusal {
+	out := &Refusal{
+		Group:    r.gang.groups[group].name,
+		Level:    r.levels[group],
+		Domain:   best.name(),
+		Needed:   r.gang.groups[group].slots,
+		Found:    best.found,
+		Excluded: excluded(r.snapshot, r.gang),
+		Levels:   r.perLevel(),
 	}
 	if group == 0 {
-		r.Group = ""
+		out.Group = ""
+		if unit := r.gang.unit(r.levels); unit > 0 {
+			out.Unit = r.gang.groups[unit].name
+			out.Needed = r.gang.groups[unit].total
+			out.Found = best.found / r.gang.groups[unit].slots
+		}
 	}
-	if unit := y.unit(group); unit > 0 {
-		r.Unit = g.groups[unit].name
+	if best.domain == nil {
+		best.domain = r.snapshot.root
 	}
-	top := max(0, best)
-	r.Domain = p.snapshot.forest.vertices[top].name
-	r.Limiting = p.limiting(y, group, top, found)
-	return r
+	out.Limiting = r.limiting(group, best)
+	return out
 }
 
-// limiting names what keeps the count of the group below top down: the
-// resource without whose limit it would grow most. Where several run out at
-// once, it is the one that alone leaves the least.
-func (p *planner) limiting(y *survey, group, top, found int) string {
-	if !p.anyEligible(y.gang, group, top) {
+// nearest returns the place of the group's level below top that holds the most of
+// one copy of the group. Its domain is nil when none holds anything.
+func (r *refusal) nearest(group int, top *domain) (best spot) {
+	level := r.levels[group]
+	top.walk(func(d *domain) {
+		if d.isLocalAt(level) {
+			if n := r.count.inDomain(d, group); n > best.found {
+				best = spot{domain: d, found: n}
+			}
+		}
+		if d.level < level {
+			best = r.nearestNode(group, d, best)
+		}
+	})
+	return best
+}
+
+// nearestNode returns the node directly in d that holds more of the group than
+// best, or best.
+func (r *refusal) nearestNode(group int, d *domain, best spot) spot {
+	most := best.found
+	for _, t := range d.tallies {
+		most = max(most, r.count.onNode(t.kind, group))
+	}
+	if most == best.found {
+		return best
+	}
+	at := slices.IndexFunc(d.members, func(m member) bool { return r.count.onNode(m.kind, group) == most })
+	return spot{domain: d, node: d.members[at].node, found: most}
+}
+
+// perLevel lists the best place of each level from the required one inwards.
+func (r *refusal) perLevel() []LevelBest {
+	best := make([]spot, topology.Node+1)
+	r.snapshot.root.walk(func(d *domain) {
+		if d.level >= r.levels[0] {
+			if n := r.count.inDomain(d, 0); n > best[d.level].found {
+				best[d.level] = spot{domain: d, found: n}
+			}
+		}
+		best[topology.Node] = r.nearestNode(0, d, best[topology.Node])
+	})
+	var out []LevelBest
+	for l := r.levels[0]; l <= topology.Node; l++ {
+		if best[l].domain != nil || l == r.levels[0] {
+			out = append(out, LevelBest{Level: l, Domain: best[l].name(), Found: best[l].found, Needed: r.gang.groups[0].slots})
+		}
+	}
+	return out
+}
+
+// limiting names what keeps the count of the group in a place down: the resource
+// without whose limit it would grow most. Where several run out at once, it is the
+// one that alone leaves the least.
+func (r *refusal) limiting(group int, best spot) string {
+	if !r.anyEligible(group, best) {
 		return eligibleNodes
 	}
-	// The question is worth an effort of its own: the search is over.
-	left := p.effort.left
-	p.effort.left = maxFrontierSteps
-	defer func() { p.effort.left = left }()
-	limit := ""
-	for _, name := range y.resources {
-		if n := p.countWithout(y, group, top, []string{name}); n > found {
-			limit, found = name, n
+	resources := r.gang.resources(group)
+	limit, most := "", best.found
+	for _, name := range resources {
+		if n := r.countWithout(group, best, []string{name}); n > most {
+			limit, most = name, n
 		}
 	}
 	if limit != "" {
 		return limit
 	}
 	least := -1
-	for i, name := range y.resources {
-		others := slices.Delete(slices.Clone(y.resources), i, i+1)
-		if n := p.countWithout(y, group, top, others); least < 0 || n < least {
+	for i, name := range resources {
+		others := slices.Delete(slices.Clone(resources), i, i+1)
+		if n := r.countWithout(group, best, others); least < 0 || n < least {
 			limit, least = name, n
 		}
 	}
 	return limit
 }
 
-// countWithout returns how much of the group the nearest domain below top would
-// hold if the named resources had no limit.
-func (p *planner) countWithout(y *survey, group, top int, names []string) int {
-	end := p.snapshot.forest.vertices[top].end
-	supply := newSupply(p.snapshot, y.gang, top, end, names, p.effort)
-	without := newSurvey(supply, y.levels, top, end)
-	if without.feasible {
-		return y.needed(group)
+// countWithout returns how much of the group the place would hold if the named
+// resources had no limit.
+func (r *refusal) countWithout(group int, at spot, names []string) int {
+	c, all := r.count.without(at.domain, names)
+	if all {
+		return r.gang.groups[group].slots
 	}
-	_, found := without.nearest(group, top)
-	return found
+	with := *r
+	with.count = c
+	return with.nearest(group, at.domain).found
 }
 
-// anyEligible reports whether every role of the group has a node below top that
+// anyEligible reports whether every role of the group has a node in the place that
 // it may use.
-func (p *planner) anyEligible(g *gang, group, top int) bool {
-	vertices := p.snapshot.forest.vertices
-	for i := range g.roles {
-		role := &g.roles[i]
-		if !g.contains(group, role.group) {
+func (r *refusal) anyEligible(group int, at spot) bool {
+	for i := range r.gang.roles {
+		role := &r.gang.roles[i]
+		if !r.gang.contains(group, role.group) {
 			continue
 		}
-		usable := slices.ContainsFunc(vertices[top:vertices[top].end], func(v vertex) bool {
-			return v.node >= 0 && ineligible(&p.snapshot.nodes[v.node], role.shape, role.class) == ""
-		})
-		if !usable {
+		if !slices.ContainsFunc(at.domain.traits, func(t traitTally) bool { return ineligible(&t.traits.like, role.shape, role.class) == "" }) {
 			return false
 		}
 	}
 	return true
 }
 
+// unit is the group whose copies are counted when the root is refused, 0 when
+// slots are.
+func (g *gang) unit(levels []topology.Level) int {
+	if items := g.open(levels[0], levels); len(items) == 1 && items[0].role < 0 {
+		return items[0].group
+	}
+	return 0
+}
+
+// resources lists what the pods of a group ask for, sorted, with "pods".
+func (g *gang) resources(group int) []string {
+	names := map[string]bool{podsResource: true}
+	for i := range g.roles {
+		if !g.contains(group, g.roles[i].group) {
+			continue
+		}
+		for name, amount := range g.roles[i].shape.Resources {
+			if amount > 0 {
+				names[name] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
 // excluded counts the nodes that no role may use, by what keeps the first role
-// away.
+// away, and the nodes that have no room for one pod of any role.
 func excluded(s *Snapshot, g *gang) []Exclusion {
 	counts := map[string]int{}
-	for i := range s.nodes {
-		reason := ""
-		for j := range g.roles {
-			why := ineligible(&s.nodes[i], g.roles[j].shape, g.roles[j].class)
-			if why == "" {
-				reason = ""
-				break
-			}
-			if reason == "" {
-				reason = why
-			}
-		}
-		if reason != "" {
-			counts[reason]++
+	eligible := map[*traits]bool{}
+	for _, t := range s.root.traits {
+		if reason := g.excludes(&t.traits.like); reason != "" {
+			counts[reason] += t.n
+		} else {
+			eligible[t.traits] = true
 		}
 	}
-	var out []Exclusion
-	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		out = append(out, Exclusion{Reason: reason, Nodes: counts[reason]})
+	asks := make([][]ask, len(g.roles))
+	for i := range g.roles {
+		asks[i] = asksOf(s, g.roles[i].shape, nil)
 	}
+	s.root.walk(func(d *domain) {
+		for _, t := range d.tallies {
+			if eligible[t.kind.traits] {
+				if reason := g.crowdedOut(s.freeOf(t.kind), t.kind.traits, asks); reason != "" {
+					counts[reason] += t.n
+				}
+			}
+		}
+	})
+	out := make([]Exclusion, 0, len(counts))
+	for reason, nodes := range counts {
+		out = append(out, Exclusion{Reason: reason, Nodes: nodes})
+	}
+	slices.SortFunc(out, func(a, b Exclusion) int { return cmp.Compare(a.Reason, b.Reason) })
 	return out
+}
+
+// excludes says what keeps the first role off a node that no role may use.
+func (g *gang) excludes(n *Node) string {
+	first := ""
+	for i := range g.roles {
+		reason := ineligible(n, g.roles[i].shape, g.roles[i].class)
+		if reason == "" {
+			return ""
+		}
+		if first == "" {
+			first = reason
+		}
+	}
+	return first
+}
+
+// crowdedOut says why no pod of any role that may use a node fits on it: "full"
+// when no device is left, "fragmented" when some are, but too few, else which
+// resource is short. It is empty when a pod fits.
+func (g *gang) crowdedOut(free []int64, t *traits, asks [][]ask) string {
+	why := ""
+	for i := range g.roles {
+		if ineligible(&t.like, g.roles[i].shape, g.roles[i].class) != "" {
+			continue
+		}
+		short := ""
+		for _, a := range asks[i] {
+			have := at(free, a.column)
+			switch {
+			case have >= a.amount:
+				continue
+			case a.device && have == 0:
+				short = reasonFull
+			case a.device && short != reasonFull:
+				short = reasonFragmented
+			case short == "":
+				short = "short of " + a.name
+			}
+		}
+		if short == "" {
+			return ""
+		}
+		if why == "" {
+			why = short
+		}
+	}
+	return why
 }

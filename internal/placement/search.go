@@ -15,6 +15,7 @@ const maxVisits = 1 << 24
 // does not find may exist.
 type search struct {
 	*supply
+	flat *flat
 	// free is the room left per node, in the order of supply.resources.
 	free [][]int64
 	// may says per item of the supply's space which nodes it may use.
@@ -23,7 +24,9 @@ type search struct {
 	upTo   [][]int64
 	choice map[[2]int][]int
 	visits *int
-	out    slots
+	// out lists the nodes of every role, by index, one entry per slot. Slots of one
+	// copy follow each other.
+	out    [][]int
 	placed int
 	// root is the domain under trial. nearest is the one of the required level
 	// in which the most slots were placed, found is their number.
@@ -42,8 +45,10 @@ type task struct {
 // search tries the gang against the room of the supply.
 func (p *planner) search(u *supply) Verdict {
 	h := newSearch(u, &p.visits)
-	if h.run(&task{item: -1}) {
-		return Verdict{Placement: placementOf(p.snapshot, u.gang, h.out), Proof: Exact}
+	// What pods inside islands leave on a node depends on all of them together, which
+	// placing copies one by one does not look at.
+	if !u.gang.hasIslands() && h.run(&task{item: -1}) {
+		return Verdict{Placement: placementOf(u.gang, h.slots()), Proof: Exact}
 	}
 	h.countSingles()
 	r := &Refusal{
@@ -52,10 +57,12 @@ func (p *planner) search(u *supply) Verdict {
 		Found:    h.found,
 		Excluded: excluded(p.snapshot, u.gang),
 	}
+	nearest := spot{domain: p.snapshot.root}
 	if h.found > 0 {
-		r.Domain = p.snapshot.forest.vertices[h.nearest].name
+		r.Domain = h.flat.name(h.nearest)
+		nearest.domain = p.snapshot.domainOf(h.flat.vertices[h.nearest].place)
 	}
-	if !p.anyEligible(u.gang, 0, h.nearest) {
+	if why := (&refusal{snapshot: p.snapshot, gang: u.gang}); !why.anyEligible(0, nearest) {
 		r.Limiting = eligibleNodes
 	}
 	// Without a domain that has room for every role alone, there is nothing that
@@ -66,12 +73,23 @@ func (p *planner) search(u *supply) Verdict {
 	return Verdict{Refusal: r, Proof: None}
 }
 
+// slots names what the search has found.
+func (h *search) slots() slots {
+	out := make(slots, len(h.out))
+	for i, nodes := range h.out {
+		for _, node := range nodes {
+			out[i] = append(out[i], h.flat.nodes[node].slot)
+		}
+	}
+	return out
+}
+
 // countSingles raises found to what the best domain holds of one role alone,
 // levels of nested groups aside, and so short of the whole gang.
 func (h *search) countSingles() {
 	short := h.gang.groups[0].slots - 1
-	for v, at := range h.snapshot.forest.vertices {
-		if !h.snapshot.forest.isDomainAt(v, h.gang.groups[0].required) {
+	for v, at := range h.flat.vertices {
+		if !h.flat.isDomainAt(v, h.gang.groups[0].required) {
 			continue
 		}
 		for i := range h.space.items {
@@ -84,20 +102,21 @@ func (h *search) countSingles() {
 }
 
 func newSearch(u *supply, visits *int) *search {
-	s := u.snapshot
+	f := u.snapshot.flatten()
 	h := &search{
 		supply: u,
-		free:   make([][]int64, len(s.nodes)),
+		flat:   f,
+		free:   make([][]int64, len(f.nodes)),
 		choice: map[[2]int][]int{},
 		visits: visits,
-		out:    make(slots, len(u.gang.roles)),
+		out:    make([][]int, len(u.gang.roles)),
 	}
 	eligible := make([]bool, len(u.asks))
 	for range u.asks {
-		h.may = append(h.may, make([]bool, len(s.nodes)))
-		h.upTo = append(h.upTo, make([]int64, len(s.forest.vertices)+1))
+		h.may = append(h.may, make([]bool, len(f.nodes)))
+		h.upTo = append(h.upTo, make([]int64, len(f.vertices)+1))
 	}
-	for v, at := range s.forest.vertices {
+	for v, at := range f.vertices {
 		for i := range u.asks {
 			h.upTo[i][v+1] = h.upTo[i][v]
 		}
@@ -105,7 +124,8 @@ func newSearch(u *supply, visits *int) *search {
 			continue
 		}
 		h.free[at.node] = make([]int64, len(u.resources))
-		u.look(at.node, h.free[at.node], eligible)
+		node := &f.nodes[at.node]
+		u.look(node.kind.traits, u.snapshot.freeOf(node.kind), h.free[at.node], eligible)
 		for i := range u.asks {
 			h.may[i][at.node] = eligible[i]
 			h.upTo[i][v+1] += int64(u.count(i, h.free[at.node], eligible, u.space.demand[i]))
@@ -168,7 +188,7 @@ func (h *search) candidates(group, below int) []int {
 	if known, ok := h.choice[key]; ok {
 		return known
 	}
-	f, g := h.snapshot.forest, &h.gang.groups[group]
+	f, g := h.flat, &h.gang.groups[group]
 	tightest := max(g.preferred, g.required)
 	if group == 0 {
 		tightest = topology.Node
@@ -185,11 +205,20 @@ func (h *search) candidates(group, below int) []int {
 	slices.SortStableFunc(out, func(a, b int) int {
 		return cmp.Or(
 			cmp.Compare(f.vertices[b].level, f.vertices[a].level),
-			h.rooms[a].compare(h.rooms[b]),
+			h.roomAt(a).compare(h.roomAt(b)),
 		)
 	})
 	h.choice[key] = out
 	return out
+}
+
+// roomAt is the room of a vertex.
+func (h *search) roomAt(v int) room {
+	at := &h.flat.vertices[v]
+	if at.node < 0 {
+		return h.rooms[at.place.id]
+	}
+	return h.kinds[h.flat.nodes[at.node].kind].room
 }
 
 // mightHold is false where the snapshot has too little room from the start, role by
@@ -199,7 +228,7 @@ func (h *search) mightHold(group, v int) bool {
 		if !h.gang.contains(group, it.group) {
 			continue
 		}
-		room := h.upTo[i][h.snapshot.forest.vertices[v].end] - h.upTo[i][v]
+		room := h.upTo[i][h.flat.vertices[v].end] - h.upTo[i][v]
 		if room < int64(it.demand/h.gang.groups[group].total) {
 			return false
 		}
@@ -221,7 +250,7 @@ func (h *search) placeRole(t *task) bool {
 	offers, total := h.offers(t)
 	if total < needed {
 		if h.placed+total > h.found {
-			h.nearest = h.snapshot.forest.domainAt(h.root, h.gang.groups[0].required)
+			h.nearest = h.flat.domainAt(h.root, h.gang.groups[0].required)
 			h.found = h.placed + total
 		}
 		return false
@@ -229,7 +258,7 @@ func (h *search) placeRole(t *task) bool {
 	slices.SortStableFunc(offers, func(a, b offer) int {
 		return cmp.Or(cmp.Compare(b.fits, a.fits), cmp.Compare(a.devices, b.devices))
 	})
-	if h.takeAndRun(t, fewest(offers, needed), needed) {
+	if h.takeAndRun(t, fewestOffers(offers, needed), needed) {
 		return true
 	}
 	slices.Reverse(offers)
@@ -238,7 +267,7 @@ func (h *search) placeRole(t *task) bool {
 
 // offers lists the nodes that the task may use, and how much they take together.
 func (h *search) offers(t *task) (offers []offer, total int) {
-	vertices := h.snapshot.forest.vertices
+	vertices := h.flat.vertices
 	for v := t.below; v < vertices[t.below].end; v++ {
 		*h.visits--
 		node := vertices[v].node
@@ -271,9 +300,9 @@ func (h *search) fitting(item, node int) int {
 	return int(most)
 }
 
-// fewest cuts offers, which fall, to as few as hold what is needed; the last
+// fewestOffers cuts offers, which fall, to as few as hold what is needed; the last
 // one is the smallest that does.
-func fewest(offers []offer, needed int) []offer {
+func fewestOffers(offers []offer, needed int) []offer {
 	for i, o := range offers {
 		if o.fits < needed {
 			needed -= o.fits
@@ -302,8 +331,7 @@ func (h *search) takeAndRun(t *task, offers []offer, needed int) bool {
 		h.charge(t.item, o.node, int64(o.fits))
 		taken = append(taken, o)
 	}
-	forest := h.snapshot.forest
-	slices.SortFunc(h.out[role][before:], func(a, b int) int { return forest.ofNode[a] - forest.ofNode[b] })
+	slices.SortFunc(h.out[role][before:], func(a, b int) int { return a - b })
 	h.placed += needed
 	if h.run(t.next) {
 		return true
@@ -321,4 +349,9 @@ func (h *search) charge(item, node int, n int64) {
 	for r, ask := range h.asks[item] {
 		h.free[node][r] -= ask * n
 	}
+}
+
+// hasIslands says whether pods of any role have to stay inside an island.
+func (g *gang) hasIslands() bool {
+	return slices.ContainsFunc(g.roles, func(r roleDemand) bool { return r.shape.WithinIsland })
 }

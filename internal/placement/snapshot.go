@@ -3,18 +3,10 @@ package placement
 import (
 	"fmt"
 	"maps"
-	"math"
 	"slices"
-	"sort"
 
 	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
-
-// podsResource counts pods. A node that does not offer it takes any number.
-const podsResource = "pods"
-
-// unlimited is the room of a resource that does not bound a node.
-const unlimited = math.MaxInt64
 
 // Node is one machine as placement sees it.
 type Node struct {
@@ -56,15 +48,16 @@ type Use struct {
 	Resources Resources
 }
 
-// Snapshot is an immutable picture of nodes below a forest of domains.
+// Snapshot is an immutable picture of nodes below a forest of domains. Any number
+// of goroutines may use it.
 type Snapshot struct {
-	// nodes are in natural order of their names.
-	nodes  []Node
-	forest *forest
-	// resources are the names that any node offers, sorted, and "pods".
-	resources []string
-	// free is the room per node and resource, in the order of resources, >= 0.
-	free [][]int64
+	fleet   *fleet
+	root    *domain
+	columns *columns
+	// indexed are the label keys that traits hold.
+	indexed []string
+	// emptied says that all room counts as free.
+	emptied bool
 	// generation is that of the State.
 	generation uint64
 }
@@ -76,127 +69,128 @@ type Snapshot struct {
 // figure is negative. The maps and slices inside nodes are not copied: the
 // caller leaves them as they are.
 func NewSnapshot(domains []topology.Vertex, nodes []Node) (*Snapshot, error) {
-	levels, err := checkDomains(domains)
+	s, err := NewState(domains, nodes...)
 	if err != nil {
 		return nil, err
 	}
-	domains, nodes = slices.Clone(domains), slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b Node) int { return topology.CompareNatural(a.Name, b.Name) })
-	names := map[string]bool{podsResource: true}
-	for i, n := range nodes {
-		if err := checkNode(n, levels); err != nil {
-			return nil, err
-		}
-		if i > 0 && nodes[i-1].Name == n.Name {
-			return nil, fmt.Errorf("node %s: the name is used twice", n.Name)
-		}
-		for name := range n.Capacity {
-			names[name] = true
-		}
-	}
-	s := &Snapshot{
-		nodes:     nodes,
-		forest:    newForest(domains, nodes),
-		resources: slices.Sorted(maps.Keys(names)),
-		free:      make([][]int64, len(nodes)),
-	}
-	for i := range nodes {
-		s.free[i] = s.roomOn(&nodes[i])
-	}
-	return s, nil
+	return s.Snapshot(), nil
 }
 
-// With returns the snapshot with more room taken; s stays as it is. A use on a
-// node that does not exist has no effect. A negative amount gives room back,
-// but never more than was taken.
+// Generation counts the changes that a State had seen when the snapshot was
+// taken.
+func (s *Snapshot) Generation() uint64 { return s.generation }
+
+// With returns the snapshot with more room taken, as State.Take takes it; s stays
+// as it is.
 func (s *Snapshot) With(uses ...Use) *Snapshot {
-	out := *s
-	out.nodes, out.free = slices.Clone(s.nodes), slices.Clone(s.free)
-	for _, use := range uses {
-		i, found := s.nodeIndex(use.Node)
-		if !found {
-			continue
-		}
-		used := maps.Clone(out.nodes[i].Used)
-		if used == nil {
-			used = Resources{}
-		}
-		for name, amount := range use.Resources {
-			if sum := addCapped(used[name], amount); sum > 0 {
-				used[name] = sum
-			} else {
-				delete(used, name)
-			}
-		}
-		out.nodes[i].Used = used
-		out.free[i] = s.roomOn(&out.nodes[i])
-	}
+	fork := s.fork()
+	fork.Take(uses...)
+	out := fork.now
+	out.generation = s.generation
 	return &out
+}
+
+// fork returns a State that begins with the snapshot.
+func (s *Snapshot) fork() *State {
+	fork := &State{now: *s, edition: s.fleet.stamps.Add(1)}
+	if s.emptied {
+		fork.now.emptied = false
+		fork.clear()
+	}
+	return fork
+}
+
+// clear gives back all room.
+func (s *State) clear() {
+	s.now.root.walk(func(old *domain) {
+		d := s.edit(old.place)
+		for i := range d.members {
+			m := d.members[i]
+			m.used = nil
+			m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, nil)
+			s.put(d, i, m)
+		}
+	})
 }
 
 // Emptied returns the snapshot with all room free: what the fleet could hold
 // if nothing ran on it. Unavailable nodes stay unavailable.
 func (s *Snapshot) Emptied() *Snapshot {
 	out := *s
-	out.nodes, out.free = slices.Clone(s.nodes), slices.Clone(s.free)
-	for i := range out.nodes {
-		if len(out.nodes[i].Used) > 0 {
-			out.nodes[i].Used = nil
-			out.free[i] = s.roomOn(&out.nodes[i])
-		}
-	}
+	out.emptied = true
 	return &out
 }
 
 // Node returns a node as it is in the snapshot.
 func (s *Snapshot) Node(name string) (node Node, found bool) {
-	i, found := s.nodeIndex(name)
+	home, at, found := s.locate(name)
 	if !found {
 		return Node{}, false
 	}
-	return s.nodes[i], true
+	return s.nodeOf(&s.domainOf(home).members[at]), true
+}
+
+// nodeOf returns the node of a member with what is used of it now.
+func (s *Snapshot) nodeOf(m *member) Node {
+	out := *m.node
+	out.Used = nil
+	if !s.emptied {
+		out.Used = s.columns.amounts(m.used)
+	}
+	return out
 }
 
 // Above lists the domains that hold a node, from the innermost outwards. It is
 // empty for a node that is in no fabric or not in the snapshot.
 func (s *Snapshot) Above(node string) []topology.Vertex {
-	i, found := s.nodeIndex(node)
+	home, _, found := s.locate(node)
 	if !found {
 		return nil
 	}
 	var out []topology.Vertex
-	for v := s.forest.vertices[s.forest.ofNode[i]].parent; v > 0; v = s.forest.vertices[v].parent {
-		out = append(out, s.forest.vertices[v].domain)
+	for at := home; at.parent != nil; at = at.parent {
+		out = append(out, at.vertex)
 	}
 	return out
 }
 
-// roomOn returns what is free on the node, per resource of the snapshot.
-func (s *Snapshot) roomOn(n *Node) []int64 {
-	free := make([]int64, len(s.resources))
-	for i, name := range s.resources {
-		capacity, offered := n.Capacity[name]
-		if !offered && name == podsResource {
-			free[i] = unlimited
-			continue
+// locate finds a node by name.
+func (s *Snapshot) locate(name string) (in *place, at int, found bool) {
+	if h, known := s.fleet.homes.get(name); known {
+		if at, found = s.domainOf(h.place).find(name, h.at); found {
+			return h.place, at, true
 		}
-		free[i] = max(0, capacity-n.Used[name])
 	}
-	return free
+	// The State has moved or removed it since.
+	s.root.walk(func(d *domain) {
+		if i, here := d.find(name, 0); here {
+			in, at, found = d.place, i, true
+		}
+	})
+	return in, at, found
 }
 
-// nodeIndex finds a node by name.
-func (s *Snapshot) nodeIndex(name string) (int, bool) {
-	return sort.Find(len(s.nodes), func(i int) int { return topology.CompareNatural(name, s.nodes[i].Name) })
+// domainOf returns the snapshot's version of a domain.
+func (s *Snapshot) domainOf(at *place) *domain {
+	if at.parent == nil {
+		return s.root
+	}
+	return s.domainOf(at.parent).children[at.at]
 }
 
-// checkNode returns an error when the node breaks the rules of NewSnapshot.
-func checkNode(n Node, levels map[string]topology.Level) error {
+// freeOf returns the room of a kind, by column.
+func (s *Snapshot) freeOf(k *kind) []int64 {
+	if s.emptied {
+		return k.capacity
+	}
+	return k.free
+}
+
+// checkNode returns an error when a figure of the node is negative or too large,
+// or it has no name.
+func checkNode(n *Node) error {
 	if n.Name == "" {
 		return fmt.Errorf("a node in domain %q has no name", n.Domain)
-	}
-	if _, known := levels[n.Domain]; n.Domain != "" && !known {
-		return fmt.Errorf("node %s: domain %s does not exist", n.Name, n.Domain)
 	}
 	for _, amounts := range []Resources{n.Capacity, n.Used} {
 		for _, name := range slices.Sorted(maps.Keys(amounts)) {
@@ -205,7 +199,48 @@ func checkNode(n Node, levels map[string]topology.Level) error {
 			}
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(n.Islands)) {
+		if len(n.Islands[name]) > MaxIslands {
+			return fmt.Errorf("node %s: islands of %s: more than %d", n.Name, name, MaxIslands)
+		}
+		for _, devices := range n.Islands[name] {
+			if devices < 0 || devices > MaxIslandDevices {
+				return fmt.Errorf("node %s: islands of %s: %d devices are not in 0..%d", n.Name, name, devices, MaxIslandDevices)
+			}
+		}
+	}
+	if n.NICGbps < 0 || n.LinkGbps < 0 {
+		return fmt.Errorf("node %s: a bandwidth is negative", n.Name)
+	}
 	return nil
+}
+
+// plus adds amounts to a vector, into a new one. Nothing falls below 0.
+func (c *columns) plus(used []int64, amounts Resources) []int64 {
+	out := make([]int64, len(used), max(len(used), len(c.names)))
+	copy(out, used)
+	for name, amount := range amounts {
+		if amount == 0 {
+			continue
+		}
+		column := c.of[name]
+		for len(out) <= column {
+			out = append(out, 0)
+		}
+		out[column] = max(0, addCapped(out[column], amount))
+	}
+	return out
+}
+
+// short names the first resource of which free has less than the amounts, "" for
+// none.
+func (c *columns) short(free []int64, amounts Resources) string {
+	for _, name := range slices.Sorted(maps.Keys(amounts)) {
+		if amounts[name] > at(free, c.column(name)) {
+			return name
+		}
+	}
+	return ""
 }
 
 // addCapped adds without overflow, for a >= 0.
@@ -214,4 +249,12 @@ func addCapped(a, b int64) int64 {
 		return unlimited
 	}
 	return a + b
+}
+
+// mulCapped multiplies without overflow, for a >= 0 and b >= 0.
+func mulCapped(a, b int64) int64 {
+	if b > 0 && a > unlimited/b {
+		return unlimited
+	}
+	return a * b
 }

@@ -16,19 +16,19 @@ func TestNewSnapshotNamesTheBadEntry(t *testing.T) {
 		want    string
 	}{
 		"a domain without a name":        {domains: []topology.Vertex{{Level: topology.Leaf}}, want: "a domain of level Leaf has no name"},
-		"a domain twice":                 {domains: []topology.Vertex{domain("a Leaf"), domain("a Block")}, want: "domain a: the name is used twice"},
-		"a domain of level Node":         {domains: []topology.Vertex{domain("a Node")}, want: "domain a: level Node is not one of Fabric to NVLinkDomain"},
+		"a domain twice":                 {domains: []topology.Vertex{dom("a Leaf"), dom("a Block")}, want: "domain a: the name is used twice"},
+		"a domain of level Node":         {domains: []topology.Vertex{dom("a Node")}, want: "domain a: level Node is not one of Fabric to NVLinkDomain"},
 		"a domain without a level":       {domains: []topology.Vertex{{Name: "a"}}, want: "domain a: level Cluster is not one of Fabric to NVLinkDomain"},
 		"a negative uplink":              {domains: []topology.Vertex{{Name: "a", Level: topology.Leaf, UplinkGbps: -1}}, want: "domain a: the uplink is negative"},
-		"an unknown parent":              {domains: []topology.Vertex{domain("a Leaf b")}, want: "domain a: parent b does not exist"},
-		"a parent of the same level":     {domains: []topology.Vertex{domain("a Leaf b"), domain("b Leaf")}, want: "domain a: parent b is not wider"},
-		"a domain that is its parent":    {domains: []topology.Vertex{domain("a Leaf a")}, want: "domain a: parent a is not wider"},
+		"an unknown parent":              {domains: []topology.Vertex{dom("a Leaf b")}, want: "domain a: parent b does not exist"},
+		"a parent of the same level":     {domains: []topology.Vertex{dom("a Leaf b"), dom("b Leaf")}, want: "domain a: parent b is not wider"},
+		"a domain that is its parent":    {domains: []topology.Vertex{dom("a Leaf a")}, want: "domain a: parent a is not wider"},
 		"a node without a name":          {nodes: []Node{{}}, want: `a node in domain "" has no name`},
 		"a node twice":                   {nodes: []Node{{Name: "n"}, {Name: "m"}, {Name: "n"}}, want: "node n: the name is used twice"},
 		"a node in an unknown domain":    {nodes: []Node{{Name: "n", Domain: "a"}}, want: "node n: domain a does not exist"},
 		"a node with negative capacity":  {nodes: []Node{{Name: "n", Capacity: Resources{"cpu": -1}}}, want: "node n: cpu is negative"},
 		"a node with negative use":       {nodes: []Node{{Name: "n", Used: Resources{"cpu": -1}}}, want: "node n: cpu is negative"},
-		"a node named like its domain":   {domains: []topology.Vertex{domain("a Leaf")}, nodes: []Node{{Name: "a", Domain: "a"}}},
+		"a node named like its domain":   {domains: []topology.Vertex{dom("a Leaf")}, nodes: []Node{{Name: "a", Domain: "a"}}},
 		"a node that is used beyond all": {nodes: []Node{{Name: "n", Used: Resources{"cpu": 1}}}},
 	}
 	for name, tc := range cases {
@@ -73,7 +73,7 @@ func TestWithTakesRoomAndLeavesTheOriginal(t *testing.T) {
 }
 
 func TestNewSnapshotLeavesItsInput(t *testing.T) {
-	domains := []topology.Vertex{domain("b Leaf"), domain("a Leaf")}
+	domains := []topology.Vertex{dom("b Leaf"), dom("a Leaf")}
 	nodes := []Node{{Name: "n2", Domain: "b"}, {Name: "n1", Domain: "a"}}
 	domainsBefore, nodesBefore := slices.Clone(domains), slices.Clone(nodes)
 	if _, err := NewSnapshot(domains, nodes); err != nil {

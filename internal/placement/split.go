@@ -3,96 +3,106 @@ package placement
 import (
 	"cmp"
 	"slices"
+
+	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
-// slots lists the nodes of every role, by index, one entry per slot. Slots of
-// one copy follow each other.
-type slots [][]int
-
-// part is a child of a domain that takes a share of the demand.
-type part struct {
-	vertex int
-	// holds is in the space of the domain, not of the child.
+// share is a child of a domain, or a node in it, that takes a share of the demand.
+type share struct {
+	domain *domain
+	node   *Node
+	// at is the position in the order of the fabric.
+	at int
+	// holds is in the space of the domain around it.
 	holds *frontier
-	// reach weighs the most that the child can take.
+	room  room
+	// reach weighs the most that it can take.
 	reach int64
-	share []int
+	takes []int
 }
 
-// assign gives every slot of the demand a node below v, depth first. The
-// demand is in the space of v's level and v holds it.
-func (y *survey) assign(v int, demand []int, out slots) {
-	at := y.snapshot.forest.vertices[v]
-	space := y.stages[at.level]
-	if at.node >= 0 {
-		for i, it := range space.items {
-			for range demand[i] {
-				out[it.role] = append(out[it.role], at.node)
-			}
-		}
-		return
-	}
-	parts := y.parts(v, demand)
-	y.share(space, parts, demand)
+// assign gives every slot of the demand a node below d, depth first. The demand is
+// in the space of d's level and d holds it.
+func (y *survey) assign(d *domain, demand []int, out slots) {
+	space := y.stages[d.level]
+	shares := y.shares(d, demand)
+	y.shareOut(space, shares, demand)
 	// Ranks follow the fabric: siblings are in their natural order again.
-	slices.SortFunc(parts, func(a, b part) int { return a.vertex - b.vertex })
-	for _, p := range parts {
-		if p.share == nil {
-			continue
+	slices.SortFunc(shares, func(a, b share) int { return a.at - b.at })
+	for i := range shares {
+		p := &shares[i]
+		switch {
+		case p.takes == nil:
+		case p.node != nil:
+			y.take(p.node, d.place, space.into(y.stages[topology.Node], p.takes), out)
+		default:
+			y.assign(p.domain, space.into(y.stages[p.domain.level], p.takes), out)
 		}
-		finer := y.stages[y.snapshot.forest.vertices[p.vertex].level]
-		share := p.share
-		if finer != space {
-			share = make([]int, len(finer.items))
-			space.shapes[finer].expand(p.share, share)
-		}
-		y.assign(p.vertex, share, out)
 	}
 }
 
-// parts lists the children of v that can take anything of the demand: those
-// that reach furthest first, and among equals the tightest.
-func (y *survey) parts(v int, demand []int) []part {
-	at := y.snapshot.forest.vertices[v]
-	space := y.stages[at.level]
+// into rewrites counts for a finer space.
+func (s *space) into(finer *space, x []int) []int {
+	if finer == s {
+		return x
+	}
+	out := make([]int, len(finer.items))
+	s.shapes[finer].expand(x, out)
+	return out
+}
+
+// take gives slots of a node to the roles.
+func (y *survey) take(n *Node, home *place, demand []int, out slots) {
+	for i, it := range y.stages[topology.Node].items {
+		for range demand[i] {
+			out[it.role] = append(out[it.role], slot{n, home})
+		}
+	}
+}
+
+// shares lists the children and nodes of d that can take anything of the demand:
+// those that reach furthest first, and among equals the tightest.
+func (y *survey) shares(d *domain, demand []int) []share {
+	space := y.stages[d.level]
 	reaches := map[*frontier]int64{}
-	var out []part
-	for _, child := range at.children {
-		f := y.seenFrom(at.level, child)
-		reach, known := reaches[f]
+	var out []share
+	add := func(s share) {
+		reach, known := reaches[s.holds]
 		if !known {
-			f.each(func(peak []int) { reach = max(reach, space.weigh(peak, demand)) })
-			reaches[f] = reach
+			s.holds.each(func(peak []int) { reach = max(reach, space.weigh(peak, demand)) })
+			reaches[s.holds] = reach
 		}
 		if reach > 0 {
-			out = append(out, part{vertex: child, holds: f, reach: reach})
+			s.reach = reach
+			out = append(out, s)
 		}
 	}
-	slices.SortFunc(out, func(a, b part) int {
-		return cmp.Or(
-			cmp.Compare(b.reach, a.reach),
-			cmp.Compare(a.holds.id, b.holds.id),
-			y.rooms[a.vertex].compare(y.rooms[b.vertex]),
-			cmp.Compare(a.vertex, b.vertex),
-		)
+	for i, child := range d.children {
+		add(share{domain: child, at: i, holds: y.seenFrom(d.level, child), room: y.rooms[child.id]})
+	}
+	for i := range d.members {
+		m := &d.members[i]
+		add(share{node: m.node, at: len(d.children) + i, holds: y.nodeFrom(d.level, m.kind), room: y.kinds[m.kind].room})
+	}
+	slices.SortFunc(out, func(a, b share) int {
+		return cmp.Or(cmp.Compare(b.reach, a.reach), cmp.Compare(a.holds.id, b.holds.id), a.room.compare(b.room), cmp.Compare(a.at, b.at))
 	})
 	return out
 }
 
-// share splits the demand over the parts. A part that holds all that remains
-// gets it, the tightest such; otherwise the furthest reaching part takes as
-// much as leaves a rest that the parts after it can hold. For one item this
-// takes the fewest parts.
-func (y *survey) share(s *space, parts []part, demand []int) {
-	tail := newTail(s, parts)
+// shareOut splits the demand over the shares. One that holds all that remains gets
+// it, the tightest such; otherwise the furthest reaching one takes as much as
+// leaves a rest that those after it can hold.
+func (y *survey) shareOut(s *space, shares []share, demand []int) {
+	tail := newTail(s, shares)
 	rest := slices.Clone(demand)
-	for i := 0; i < len(parts) && s.weigh(rest, rest) > 0; i++ {
-		if last := y.tightestFor(s, parts[i:], rest); last >= 0 {
-			parts[i+last].share = rest
+	for i := 0; i < len(shares) && s.weigh(rest, rest) > 0; i++ {
+		if last := tightestFor(s, shares[i:], rest); last >= 0 {
+			shares[i+last].takes = rest
 			return
 		}
-		parts[i].share = s.largestTake(parts[i].holds, rest, tail.after(i))
-		for j, taken := range parts[i].share {
+		shares[i].takes = s.largestTake(shares[i].holds, rest, tail.after(i))
+		for j, taken := range shares[i].takes {
 			rest[j] -= taken
 		}
 	}
@@ -118,15 +128,16 @@ func (s *space) largestTake(f *frontier, rest []int, after *frontier) []int {
 	return best
 }
 
-// tightestFor returns the part with the least room that holds all of rest, -1
-// for none. Parts are in falling order of reach.
-func (y *survey) tightestFor(s *space, parts []part, rest []int) int {
+// tightestFor returns the share with the least room that holds all of rest, -1
+// for none. Shares are in falling order of reach.
+func tightestFor(s *space, shares []share, rest []int) int {
 	best, needed := -1, s.weigh(rest, rest)
-	for i, p := range parts {
+	for i := range shares {
+		p := &shares[i]
 		if p.reach < needed {
 			break
 		}
-		if p.holds.holds(rest) && (best < 0 || y.rooms[p.vertex].compare(y.rooms[parts[best].vertex]) < 0) {
+		if p.holds.holds(rest) && (best < 0 || p.room.compare(shares[best].room) < 0) {
 			best = i
 		}
 	}
@@ -145,14 +156,14 @@ func (s *space) weigh(x, demand []int) int64 {
 // tail knows what the parts from any position on hold together.
 type tail struct {
 	space *space
-	parts []part
+	parts []share
 	// run is the number of equal parts from a position on, itself included.
 	run []int
 	// beyond is what the parts after the run of a position hold, once known.
 	beyond []*frontier
 }
 
-func newTail(s *space, parts []part) *tail {
+func newTail(s *space, parts []share) *tail {
 	t := &tail{space: s, parts: parts}
 	if len(s.items) == 1 {
 		return t

@@ -12,6 +12,8 @@ import (
 type supply struct {
 	snapshot *Snapshot
 	gang     *gang
+	// top is the domain that is looked at, with everything below it.
+	top *domain
 	// space counts slots per role: at a node every group is open.
 	space *space
 	// resources are the names that the gang asks for, sorted, with "pods".
@@ -20,61 +22,55 @@ type supply struct {
 	column []int
 	// asks is what one slot takes, per item of space and resource.
 	asks [][]int64
-	// nodes has the frontier of every node.
-	nodes []*frontier
-	// rooms is the room below every vertex of the forest.
+	// kinds has what a node of each kind holds.
+	kinds map[*kind]nodeSupply
+	// rooms is the room below every domain, by id.
 	rooms []room
+	// atLevel lists the domains of each level in the order of the fabric.
+	atLevel [topology.Node][]*domain
 }
 
-// room orders domains by how much would be left over in them. It is not cut at
-// the demand.
-type room struct {
-	// slots counts, role by role, how many slots would fit on their own.
-	slots int64
-	// devices are the free extended resources that the gang asks for.
-	devices int64
+// nodeSupply is what one node holds.
+type nodeSupply struct {
+	holds *frontier
+	room  room
 }
 
-func (r room) compare(other room) int {
-	if r.slots != other.slots {
-		return int(max(-1, min(1, r.slots-other.slots)))
-	}
-	return int(max(-1, min(1, r.devices-other.devices)))
-}
-
-// newSupply looks at every node of the vertices [low, high). Resources in ample
-// count as if nodes had no end of them.
-func newSupply(s *Snapshot, g *gang, low, high int, ample []string, e *effort) *supply {
+// newSupply looks at everything below top. Resources in ample count as if nodes
+// had no end of them.
+func newSupply(s *Snapshot, g *gang, top *domain, ample []string, e *effort) *supply {
 	u := &supply{
 		snapshot: s,
 		gang:     g,
+		top:      top,
 		space:    newSpace(g.open(topology.Node, g.requiredLevels()), e),
-		nodes:    make([]*frontier, len(s.nodes)),
-		rooms:    make([]room, len(s.forest.vertices)),
+		kinds:    map[*kind]nodeSupply{},
+		rooms:    make([]room, len(s.fleet.places)),
 	}
 	u.readShapes(ample)
-	type known struct {
-		holds *frontier
-		room  room
-	}
-	seen := map[string]known{}
+	seen := map[string]nodeSupply{}
 	free, eligible, key := make([]int64, len(u.resources)), make([]bool, len(u.asks)), []byte(nil)
-	for v := high - 1; v >= low; v-- {
-		at := s.forest.vertices[v]
-		if at.node >= 0 {
-			u.look(at.node, free, eligible)
-			key = describe(key[:0], free, eligible)
-			k, again := seen[string(key)]
+	top.walk(func(d *domain) {
+		u.atLevel[d.level] = append(u.atLevel[d.level], d)
+		for _, t := range d.tallies {
+			known, again := u.kinds[t.kind]
 			if !again {
-				k = known{u.fitsOn(free, eligible), u.roomOf(free, eligible)}
-				seen[string(key)] = k
+				u.look(t.kind.traits, s.freeOf(t.kind), free, eligible)
+				key = describe(key[:0], free, eligible)
+				if known, again = seen[string(key)]; !again || u.usesIslands(t.kind) {
+					known = nodeSupply{u.fitsOn(t.kind, free, eligible), u.roomOf(free, eligible)}
+					seen[string(key)] = known
+				}
+				u.kinds[t.kind] = known
 			}
-			u.nodes[at.node], u.rooms[v] = k.holds, k.room
+			u.rooms[d.id].add(known.room, int64(t.n))
 		}
-		if v > low {
-			up := &u.rooms[at.parent]
-			up.slots = addCapped(up.slots, u.rooms[v].slots)
-			up.devices = addCapped(up.devices, u.rooms[v].devices)
+	})
+	for l := len(u.atLevel) - 1; l >= 0; l-- {
+		for _, d := range u.atLevel[l] {
+			if d != top {
+				u.rooms[d.parent.id].add(u.rooms[d.id], 1)
+			}
 		}
 	}
 	return u
@@ -93,11 +89,7 @@ func (u *supply) readShapes(ample []string) {
 	u.resources = slices.Sorted(maps.Keys(names))
 	u.column = make([]int, len(u.resources))
 	for i, name := range u.resources {
-		at, found := slices.BinarySearch(u.snapshot.resources, name)
-		if !found {
-			at = -1
-		}
-		u.column[i] = at
+		u.column[i] = u.snapshot.columns.column(name)
 	}
 	for _, it := range u.space.items {
 		asks := make([]int64, len(u.resources))
@@ -114,17 +106,14 @@ func (u *supply) readShapes(ample []string) {
 	}
 }
 
-// look reads the room of a node and which items may use it.
-func (u *supply) look(node int, free []int64, eligible []bool) {
+// look reads the room of a node, and which items may use it.
+func (u *supply) look(t *traits, room, free []int64, eligible []bool) {
 	for i, column := range u.column {
-		free[i] = 0
-		if column >= 0 {
-			free[i] = u.snapshot.free[node][column]
-		}
+		free[i] = at(room, column)
 	}
 	for i, it := range u.space.items {
 		role := &u.gang.roles[it.role]
-		eligible[i] = ineligible(&u.snapshot.nodes[node], role.shape, role.class) == ""
+		eligible[i] = ineligible(&t.like, role.shape, role.class) == ""
 	}
 }
 
@@ -172,28 +161,30 @@ func (u *supply) roomOf(free []int64, eligible []bool) room {
 }
 
 // fitsOn lists the count vectors that a node with this room can hold.
-func (u *supply) fitsOn(free []int64, eligible []bool) *frontier {
-	k := len(u.asks)
-	extents := make([]int, k-1)
+func (u *supply) fitsOn(k *kind, free []int64, eligible []bool) *frontier {
+	islands := u.islandsOf(k)
+	last := len(u.asks) - 1
+	extents := make([]int, last)
 	for i := range extents {
-		extents[i] = u.count(i, free, eligible, u.space.demand[i])
+		extents[i] = islands.alone(i, len(u.asks), u.count(i, free, eligible, u.space.demand[i]))
 	}
 	size, small := tableSize(extents)
-	if !small || !u.space.effort.spend(size*k*len(free)) {
+	if !small || !u.space.effort.spend(size*len(u.asks)*len(free)) {
 		u.space.effort.giveUp()
 		return u.space.nothing
 	}
-	last, x := make([]int32, size), make([]int, k-1)
+	table, x := make([]int32, size), make([]int, last)
 	rest := make([]int64, len(free))
-	for at := range last {
-		last[at] = -1
+	for at := range table {
+		table[at] = -1
 		copy(rest, free)
 		if u.take(x, rest) {
-			last[at] = int32(u.count(k-1, rest, eligible, u.space.demand[k-1]))
+			most := u.count(last, rest, eligible, u.space.demand[last])
+			table[at] = int32(islands.limit(x, most))
 		}
 		next(x, extents)
 	}
-	return u.space.intern(extents, last)
+	return u.space.intern(extents, table)
 }
 
 // take subtracts x slots of the leading items from rest and reports whether

@@ -17,8 +17,8 @@ type survey struct {
 	levels []topology.Level
 	// stages are the spaces by level of the vertex. Equal ones are shared.
 	stages [topology.Node + 1]*space
-	// holds is the frontier of every vertex inside the root's level, in the
-	// space of the vertex' level. Wider vertices have none.
+	// holds is the frontier of every domain inside the root's level, by id, in the
+	// space of the domain's level. Wider domains have none.
 	holds []*frontier
 	// fits is the innermost level at which one domain holds the whole gang, and
 	// feasible whether there is one. Wider domains are not worked out then.
@@ -28,24 +28,22 @@ type survey struct {
 	trusted bool
 }
 
-// newSurvey works out the vertices [low, high) from the nodes outwards.
-func newSurvey(u *supply, levels []topology.Level, low, high int) *survey {
+// newSurvey works everything out from the nodes outwards.
+func newSurvey(u *supply, levels []topology.Level) *survey {
 	y := &survey{supply: u, levels: u.gang.inherit(levels), holds: make([]*frontier, len(u.rooms))}
 	for l := topology.Node; l >= y.levels[0] && !y.feasible; l-- {
 		y.stages[l] = y.stage(l)
-		for _, v := range u.snapshot.forest.atLevel[l] {
-			if v < low || v >= high {
-				continue
+		if l == topology.Node {
+			for _, k := range u.kinds {
+				y.feasible = y.feasible || k.holds.holds(y.stages[l].demand)
 			}
-			if node := u.snapshot.forest.vertices[v].node; node >= 0 {
-				y.holds[v] = u.nodes[node]
-			} else {
-				y.holds[v] = y.together(v)
-			}
-			if y.fitsAll(v) {
-				y.fits, y.feasible = l, true
+		} else {
+			for _, d := range u.atLevel[l] {
+				y.holds[d.id] = y.together(d)
+				y.feasible = y.feasible || y.fitsAll(d)
 			}
 		}
+		y.fits = l
 	}
 	y.trusted = !u.space.effort.exhausted()
 	return y
@@ -68,36 +66,45 @@ func (y *survey) stage(l topology.Level) *space {
 	return out
 }
 
-// together adds up what the children of a domain hold.
-func (y *survey) together(v int) *frontier {
-	at := y.snapshot.forest.vertices[v]
-	space := y.stages[at.level]
+// together adds up what the children and nodes of a domain hold.
+func (y *survey) together(d *domain) *frontier {
+	space := y.stages[d.level]
 	counts := map[*frontier]int{}
-	var kinds []*frontier
-	for _, child := range at.children {
-		f := y.seenFrom(at.level, child)
+	var different []*frontier
+	count := func(f *frontier, n int) {
 		if counts[f] == 0 {
-			kinds = append(kinds, f)
+			different = append(different, f)
 		}
-		counts[f]++
+		counts[f] += n
+	}
+	for _, child := range d.children {
+		count(y.seenFrom(d.level, child), 1)
+	}
+	for _, t := range d.tallies {
+		count(y.nodeFrom(d.level, t.kind), t.n)
 	}
 	// Equal racks meet the same sums in the same order and share them.
-	slices.SortFunc(kinds, func(a, b *frontier) int { return a.id - b.id })
+	slices.SortFunc(different, func(a, b *frontier) int { return a.id - b.id })
 	sum := space.nothing
-	for _, f := range kinds {
+	for _, f := range different {
 		sum = space.sum(sum, space.times(f, counts[f]))
 	}
 	return sum
 }
 
-// seenFrom returns what v holds in the terms of a wider level.
-func (y *survey) seenFrom(level topology.Level, v int) *frontier {
-	return y.stages[level].lift(y.holds[v], y.stages[y.snapshot.forest.vertices[v].level])
+// seenFrom returns what d holds in the terms of a wider level.
+func (y *survey) seenFrom(level topology.Level, d *domain) *frontier {
+	return y.stages[level].lift(y.holds[d.id], y.stages[d.level])
 }
 
-// fitsAll reports whether one domain at v holds the whole gang.
-func (y *survey) fitsAll(v int) bool {
-	return y.holds[v].holds(y.stages[y.snapshot.forest.vertices[v].level].demand)
+// nodeFrom returns what a node of the kind holds in the terms of a wider level.
+func (y *survey) nodeFrom(level topology.Level, k *kind) *frontier {
+	return y.stages[level].lift(y.kinds[k].holds, y.stages[topology.Node])
+}
+
+// fitsAll reports whether one domain holds the whole gang.
+func (y *survey) fitsAll(d *domain) bool {
+	return y.holds[d.id].holds(y.stages[d.level].demand)
 }
 
 // open lists the items of a vertex of the level.
@@ -129,4 +136,46 @@ func (g *gang) project(fine, coarse []item) projection {
 		p.per = append(p.per, f.demand/coarse[to].demand)
 	}
 	return p
+}
+
+// surveyCounter explains a survey that is not feasible.
+type surveyCounter struct {
+	*survey
+	planner *planner
+}
+
+// inDomain implements counter.
+func (y surveyCounter) inDomain(d *domain, group int) int {
+	return y.count(y.seenFrom(y.levels[group], d), group)
+}
+
+// onNode implements counter.
+func (y surveyCounter) onNode(k *kind, group int) int {
+	return y.count(y.nodeFrom(y.levels[group], k), group)
+}
+
+// count returns the most slots of one copy of the group that a place holds.
+func (y surveyCounter) count(f *frontier, group int) int {
+	stage := y.stages[y.levels[group]]
+	most := 0
+	f.each(func(peak []int) {
+		n := 0
+		for i, it := range stage.items {
+			if y.gang.contains(group, it.group) {
+				n += min(peak[i], it.demand/y.gang.groups[group].total) * it.slots
+			}
+		}
+		most = max(most, n)
+	})
+	return most
+}
+
+// without implements counter. The question is worth an effort of its own: the
+// search is over.
+func (y surveyCounter) without(top *domain, names []string) (counter, bool) {
+	left := y.planner.effort.left
+	y.planner.effort.left = maxFrontierSteps
+	defer func() { y.planner.effort.left = left }()
+	out := newSurvey(newSupply(y.snapshot, y.gang, top, names, y.planner.effort), y.levels)
+	return surveyCounter{out, y.planner}, out.feasible
 }

@@ -83,7 +83,7 @@ func TestPlaceBeyondTheBound(t *testing.T) {
 		}
 		return r
 	}
-	s := fleet(64, 0)
+	s := fleetOf(64, 0)
 	cases := map[string]struct {
 		request Request
 		placed  bool
