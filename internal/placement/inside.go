@@ -17,7 +17,7 @@ func takenOf(k *kind, column int, emptied bool) int64 {
 	if emptied {
 		return 0
 	}
-	return at(k.capacity, column) - at(k.free, column)
+	return amountAt(k.capacity, column) - amountAt(k.free, column)
 }
 
 // islandRule limits the pods on a node by the islands of one resource.

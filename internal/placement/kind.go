@@ -36,8 +36,8 @@ type kind struct {
 	free, capacity []int64
 }
 
-// at reads a column.
-func at(amounts []int64, column int) int64 {
+// amountAt reads a column.
+func amountAt(amounts []int64, column int) int64 {
 	if column < 0 || column >= len(amounts) {
 		return 0
 	}
@@ -144,7 +144,7 @@ func (t *kinds) intern(tr *traits, capacity, used []int64) *kind {
 	// What is free alone does not tell the kind: two full nodes differ when emptied.
 	for column, amount := range capacity {
 		key = binary.LittleEndian.AppendUint64(key, uint64(amount))
-		key = binary.LittleEndian.AppendUint64(key, uint64(left(amount, at(used, column))))
+		key = binary.LittleEndian.AppendUint64(key, uint64(left(amount, amountAt(used, column))))
 	}
 	t.key = key
 	if k, known := t.of[string(key)]; known {
@@ -152,7 +152,7 @@ func (t *kinds) intern(tr *traits, capacity, used []int64) *kind {
 	}
 	k := &kind{traits: tr, capacity: capacity, free: make([]int64, len(capacity))}
 	for column, amount := range capacity {
-		k.free[column] = left(amount, at(used, column))
+		k.free[column] = left(amount, amountAt(used, column))
 	}
 	if n := len(t.unused); n > 0 {
 		k.index, t.unused = t.unused[n-1], t.unused[:n-1]

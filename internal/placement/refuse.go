@@ -284,7 +284,7 @@ func (g *gang) crowdedOut(free []int64, t *traits, asks [][]ask) string {
 		}
 		short := ""
 		for _, a := range asks[i] {
-			have := at(free, a.column)
+			have := amountAt(free, a.column)
 			switch {
 			case have >= a.amount:
 				continue

@@ -236,7 +236,7 @@ func (c *columns) plus(used []int64, amounts Resources) []int64 {
 // none.
 func (c *columns) short(free []int64, amounts Resources) string {
 	for _, name := range slices.Sorted(maps.Keys(amounts)) {
-		if amounts[name] > at(free, c.column(name)) {
+		if amounts[name] > amountAt(free, c.column(name)) {
 			return name
 		}
 	}

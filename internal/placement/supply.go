@@ -109,7 +109,7 @@ func (u *supply) readShapes(ample []string) {
 // look reads the room of a node, and which items may use it.
 func (u *supply) look(t *traits, room, free []int64, eligible []bool) {
 	for i, column := range u.column {
-		free[i] = at(room, column)
+		free[i] = amountAt(room, column)
 	}
 	for i, it := range u.space.items {
 		role := &u.gang.roles[it.role]

@@ -241,7 +241,7 @@ func (v *view) holdOf(k *kind) room {
 	}
 	out := room{slots: MaxPods}
 	for _, a := range v.asks {
-		have := at(free, a.column)
+		have := amountAt(free, a.column)
 		out.slots = min(out.slots, have/a.amount)
 		if a.device {
 			out.devices = addCapped(out.devices, have)
