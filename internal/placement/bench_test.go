@@ -80,3 +80,69 @@ func BenchmarkPlace(b *testing.B) {
 		}
 	}
 }
+
+// stateOf is fleetOf as a State.
+func stateOf(nodes int, fill float64) (*State, []string) {
+	s := fleetOf(nodes, fill)
+	var domains []topology.Vertex
+	var all []Node
+	var names []string
+	s.root.walk(func(d *domain) {
+		if d.parent != nil {
+			domains = append(domains, d.vertex)
+		}
+		for i := range d.members {
+			all = append(all, s.nodeOf(&d.members[i]))
+			names = append(names, d.members[i].node.Name)
+		}
+	})
+	state, err := NewState(domains, all...)
+	if err != nil {
+		panic(err)
+	}
+	return state, names
+}
+
+// BenchmarkChurn measures one change of a State that has a snapshot, and a
+// decision after 1,000 of them.
+func BenchmarkChurn(b *testing.B) {
+	for _, nodes := range []int{1024, 10240, 102400} {
+		for _, fill := range []float64{0, 0.7} {
+			state, names := stateOf(nodes, fill)
+			r := rand.New(rand.NewSource(2))
+			churn := func() {
+				for range 500 {
+					use := Use{names[r.Intn(len(names))], Resources{"cpu": 1000, "nvidia.com/gpu": 1, "pods": 1}}
+					state.Take(use)
+					back := Use{use.Node, Resources{"cpu": -1000, "nvidia.com/gpu": -1, "pods": -1}}
+					state.Take(back)
+				}
+			}
+			b.Run(fmt.Sprintf("%d nodes %v full/change", nodes, fill), func(b *testing.B) {
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					if i%1000 == 0 {
+						state.Snapshot()
+					}
+					state.Take(Use{names[r.Intn(len(names))], Resources{"cpu": 1000, "nvidia.com/gpu": int64(i%2*2 - 1), "pods": 1}})
+				}
+			})
+			for _, pods := range []int{1, 8, 64, 512} {
+				request := Request{Root: Group{Required: topology.Block, Preferred: topology.Leaf, Roles: []Role{{Name: "worker", Count: pods, Shape: gpus(8)}}}}
+				if fill > 0 && pods == 512 {
+					request.Root.Required = topology.Cluster
+				}
+				b.Run(fmt.Sprintf("%d nodes %v full/place %d", nodes, fill, pods), func(b *testing.B) {
+					b.ReportAllocs()
+					for b.Loop() {
+						b.StopTimer()
+						churn()
+						s := state.Snapshot()
+						b.StartTimer()
+						Place(s, request)
+					}
+				})
+			}
+		}
+	}
+}

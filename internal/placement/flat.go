@@ -10,7 +10,7 @@ type vertex struct {
 	// end closes the subtree: it is the vertices [own number, end).
 	end int
 	// node is the index of the node, -1 for a domain.
-	node int
+	node  int
 	place *place
 }
 

@@ -1,9 +1,6 @@
 package placement
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // maxImproveSteps bounds the work of one call of reach, in additions.
 const maxImproveSteps = 1 << 22
@@ -11,7 +8,7 @@ const maxImproveSteps = 1 << 22
 // improve looks for a choice of k parts that opens fewer than least own parts
 // until there is none, puts it first, and returns its count. It gives up at a
 // bound of work; then a better choice may exist.
-func improve(parts []part, k int, n int64, least int) int {
+func improve(parts []*part, k int, n int64, least int) int {
 	for reach(parts, k, n, least-1) {
 		least, _ = opened(parts[:k], n)
 	}
@@ -25,7 +22,7 @@ func improve(parts []part, k int, n int64, least int) int {
 // those plus the k largest gains. How far that exceeds n says which parts every
 // answer has, and which none has. The few in between are tried by dynamic
 // programming over (parts chosen, own parts opened).
-func reach(parts []part, k int, n int64, target int) bool {
+func reach(parts []*part, k int, n int64, target int) bool {
 	keep(parts, k)
 	price, slack := tightestPrice(parts, k, n, target)
 	if slack < 0 || len(parts) == k {
@@ -58,7 +55,7 @@ func reach(parts []part, k int, n int64, target int) bool {
 
 // tightestPrice returns the price at which the bound on what target own parts of
 // k parts hold is least, and by how much it exceeds n.
-func tightestPrice(parts []part, k int, n int64, target int) (price, slack int64) {
+func tightestPrice(parts []*part, k int, n int64, target int) (price, slack int64) {
 	first := true
 	for _, x := range pricesOf(parts) {
 		if over := int64(target)*x + topGains(parts, k, x) - n; first || over < slack {
@@ -70,7 +67,7 @@ func tightestPrice(parts []part, k int, n int64, target int) (price, slack int64
 
 // choose picks count parts from some so that, with those in always, target own
 // parts hold n. The answer is a bit per part of some.
-func choose(always, some []part, count int, n int64, target int) (chosen uint64, found bool) {
+func choose(always, some []*part, count int, n int64, target int) (chosen uint64, found bool) {
 	if len(some) > 64 || len(some)*count*target*16 > maxImproveSteps {
 		return 0, false
 	}
@@ -132,15 +129,15 @@ func counted(runs []run) int {
 }
 
 // topGains is the sum of the k largest gains at the price.
-func topGains(parts []part, k int, price int64) int64 {
+func topGains(parts []*part, k int, price int64) int64 {
 	var few [256]int64
 	all := few[:0]
 	for i := range parts {
 		all = append(all, gain(parts[i].holders(), price))
 	}
-	slices.SortFunc(all, func(a, b int64) int { return cmp.Compare(b, a) })
+	slices.Sort(all)
 	total := int64(0)
-	for _, g := range all[:k] {
+	for _, g := range all[len(all)-k:] {
 		total += g
 	}
 	return total

@@ -9,7 +9,7 @@ import (
 // home is where a node is: its innermost domain, and about where in it.
 type home struct {
 	place *place
-	at   int
+	at    int
 }
 
 // homes finds nodes by name. It follows the State; in an older snapshot a node
@@ -114,7 +114,7 @@ func (s *State) retrait(keys []string) {
 		d := s.now.domainOf(at)
 		for i := range d.members {
 			m := &d.members[i]
-			m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(m.node, keys), m.kind.capacity, m.used)
+			m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(m.node, keys), m.kind.capacity, m.load.used)
 			d.count(m.kind, 1)
 			s.countTraits(d, m.kind.traits, 1)
 		}

@@ -106,7 +106,7 @@ func (s *State) clear() {
 		d := s.edit(old.place)
 		for i := range d.members {
 			m := d.members[i]
-			m.used = nil
+			m.load = &load{}
 			m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, nil)
 			s.put(d, i, m)
 		}
@@ -135,7 +135,7 @@ func (s *Snapshot) nodeOf(m *member) Node {
 	out := *m.node
 	out.Used = nil
 	if !s.emptied {
-		out.Used = s.columns.amounts(m.used)
+		out.Used = s.columns.amounts(m.load.used)
 	}
 	return out
 }

@@ -22,6 +22,15 @@ type part struct {
 	gain int64
 }
 
+// pointers is the form in which parts can be put in order without moving them.
+func pointers(parts []part) []*part {
+	out := make([]*part, len(parts))
+	for i := range parts {
+		out[i] = &parts[i]
+	}
+	return out
+}
+
 // holders returns what the part is made of; a node is its only part.
 func (p *part) holders() []run {
 	if p.runs == nil {
@@ -32,7 +41,7 @@ func (p *part) holders() []run {
 
 // spread shares n units out over the fewest parts, and among those choices over
 // the fewest of their parts. It returns the second count. The parts must hold n
-// together. It sorts the parts.
+// together. It changes the order of the parts.
 //
 // With k parts to choose, this asks for the k whose largest own parts reach n
 // first. Choosing k sets so that their union does best is not a matter of taking
@@ -44,9 +53,9 @@ func (p *part) holders() []run {
 //
 // inner says that the own parts count in the same units as the parts. Where they
 // do not, the count of parts is the fewest, and that of their parts is not proven.
-func spread(parts []part, n int64, inner bool) int {
-	slices.SortStableFunc(parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(b.units, a.units), a.room.compare(b.room))
+func spread(parts []*part, n int64, inner bool) int {
+	slices.SortFunc(parts, func(a, b *part) int {
+		return cmp.Or(cmp.Compare(b.units, a.units), a.room.compare(b.room), a.at-b.at)
 	})
 	k, sum := 0, int64(0)
 	for sum < n {
@@ -64,16 +73,19 @@ func spread(parts []part, n int64, inner bool) int {
 	if least > bound {
 		least = improve(parts, k, n, least)
 	}
+	for _, p := range parts {
+		p.share = 0
+	}
 	deal(parts[:k], n)
 	return least
 }
 
 // spreadOne gives everything to one part: the one that opens the fewest own parts,
 // and the tightest of those.
-func spreadOne(parts []part, n int64, inner bool) int {
+func spreadOne(parts []*part, n int64, inner bool) int {
 	best, least := -1, 0
 	for i := range parts {
-		p := &parts[i]
+		p := parts[i]
 		if p.units < n {
 			break
 		}
@@ -91,7 +103,7 @@ func spreadOne(parts []part, n int64, inner bool) int {
 
 // shareLargest fills the largest parts, and gives the rest to the tightest part
 // that holds it.
-func shareLargest(parts []part, k int, n int64) {
+func shareLargest(parts []*part, k int, n int64) {
 	for i := range k - 1 {
 		parts[i].share = parts[i].units
 		n -= parts[i].units
@@ -107,7 +119,7 @@ func shareLargest(parts []part, k int, n int64) {
 
 // suggest puts a good choice of k parts first, and returns how many own parts it
 // opens and a bound below which no choice of k parts gets.
-func suggest(parts []part, k int, n int64) (least, bound int) {
+func suggest(parts []*part, k int, n int64) (least, bound int) {
 	prices := pricesOf(parts)
 	best := math.Inf(-1)
 	// The bound rises with the price up to its peak and falls after it.
@@ -146,7 +158,7 @@ func suggest(parts []part, k int, n int64) (least, bound int) {
 
 // keep remembers which parts are chosen now, in their share, and restore puts
 // them first again.
-func keep(parts []part, k int) {
+func keep(parts []*part, k int) {
 	for i := range parts {
 		parts[i].share = 0
 		if i < k {
@@ -155,15 +167,15 @@ func keep(parts []part, k int) {
 	}
 }
 
-func restore(parts []part) {
-	slices.SortStableFunc(parts, func(a, b part) int { return cmp.Compare(b.share, a.share) })
+func restore(parts []*part) {
+	slices.SortFunc(parts, func(a, b *part) int { return cmp.Or(cmp.Compare(b.share, a.share), a.at-b.at) })
 }
 
 // maxPrices bounds the prices that suggest looks among.
 const maxPrices = 64
 
 // pricesOf lists prices worth trying, rising: what own parts hold.
-func pricesOf(parts []part) []int64 {
+func pricesOf(parts []*part) []int64 {
 	var seen [maxPrices + 1]bool
 	var out []int64
 	large := false
@@ -197,7 +209,7 @@ func pricesOf(parts []part) []int64 {
 
 // priced is the least number of own parts that k parts can open for n, as far as
 // one price tells.
-func priced(parts []part, k int, n, price int64) float64 {
+func priced(parts []*part, k int, n, price int64) float64 {
 	return float64(n-topGains(parts, k, price)) / float64(price)
 }
 
@@ -214,18 +226,18 @@ func gain(runs []run, price int64) int64 {
 }
 
 // heaviest puts the k parts first that gain most at the price.
-func heaviest(parts []part, k int, price int64) {
+func heaviest(parts []*part, k int, price int64) {
 	for i := range parts {
 		parts[i].gain = gain(parts[i].holders(), price)
 	}
-	slices.SortStableFunc(parts, func(a, b part) int {
-		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(b.units, a.units), a.room.compare(b.room))
+	slices.SortFunc(parts, func(a, b *part) int {
+		return cmp.Or(cmp.Compare(b.gain, a.gain), cmp.Compare(b.units, a.units), a.room.compare(b.room), a.at-b.at)
 	})
 }
 
 // opened is how many of their own parts the parts open for n, the largest first.
 // enough is false when they do not hold it.
-func opened(parts []part, n int64) (count int, enough bool) {
+func opened(parts []*part, n int64) (count int, enough bool) {
 	return fewestOf(merged(parts), n)
 }
 
@@ -241,7 +253,7 @@ func fewestOf(runs []run, n int64) (int, bool) {
 }
 
 // merged lists the own parts of all parts, largest first.
-func merged(parts []part) []run {
+func merged(parts []*part) []run {
 	var small [maxPrices + 1]int
 	var out []run
 	for i := range parts {
@@ -270,10 +282,9 @@ type holding struct {
 
 // deal fills the largest own parts of the chosen parts, and gives the rest to the
 // tightest that holds it.
-func deal(parts []part, n int64) {
+func deal(parts []*part, n int64) {
 	var all []holding
 	for i := range parts {
-		parts[i].share = 0
 		for _, r := range parts[i].holders() {
 			all = append(all, holding{i, r})
 		}

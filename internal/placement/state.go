@@ -12,7 +12,7 @@ import (
 var ErrStale = errors.New("the room was taken meanwhile")
 
 // State is the changing picture of a fleet from which Snapshots are taken. A
-// change costs the height of the tree, a Snapshot nothing. It has one owner: no
+// change costs the height of the tree, a Snapshot what has changed since the last. It has one owner: no
 // two methods may run at once. Snapshots may be used while it changes, by any
 // number of goroutines.
 type State struct {
@@ -116,9 +116,8 @@ func (s *State) Take(uses ...Use) {
 		}
 		d := s.edit(home)
 		m := d.members[at]
-		m.used = s.now.columns.plus(m.used, use.Resources)
-		m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, m.used)
-		m.changed = s.now.generation
+		m.load = &load{s.now.columns.plus(m.load.used, use.Resources), s.now.generation}
+		m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, m.load.used)
 		s.put(d, at, m)
 	}
 }
@@ -143,7 +142,7 @@ func (s *State) Commit(generation uint64, uses ...Use) error {
 			return fmt.Errorf("node %s is gone: %w", use.Node, ErrStale)
 		}
 		m := &s.now.domainOf(home).members[at]
-		if m.changed <= generation {
+		if m.load.changed <= generation {
 			continue
 		}
 		if why := m.kind.traits.like.Unavailable; why != "" {
@@ -157,7 +156,8 @@ func (s *State) Commit(generation uint64, uses ...Use) error {
 	return nil
 }
 
-// Snapshot returns the picture as it is now.
+// Snapshot returns the picture as it is now. It brings what recent requests asked
+// of the fleet up to date where that has changed since, so that they find it done.
 func (s *State) Snapshot() *Snapshot {
 	if keys := s.now.fleet.wanted.take(s.now.indexed); keys != nil {
 		s.reindex(keys)
@@ -166,6 +166,7 @@ func (s *State) Snapshot() *Snapshot {
 		s.now.fleet.kinds.keep(s.kindsInUse())
 	}
 	s.edition = s.now.fleet.stamps.Add(1)
+	s.now.fleet.views.follow(s.now.root)
 	out := s.now
 	return &out
 }
@@ -180,8 +181,8 @@ func (s *State) memberOf(n Node) member {
 		}
 		capacity[podsColumn] = unlimited
 	}
-	m := member{node: &n, used: s.now.columns.vector(n.Used), changed: s.now.generation}
-	m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(&n, s.now.indexed), capacity, m.used)
+	m := member{node: &n, load: &load{s.now.columns.vector(n.Used), s.now.generation}}
+	m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(&n, s.now.indexed), capacity, m.load.used)
 	return m
 }
 

@@ -15,6 +15,8 @@ type place struct {
 	level  topology.Level
 	vertex topology.Vertex
 	parent *place
+	// end closes the domain: it and everything below it are the ids [id, end).
+	end int
 	// at is the position among the children of the parent.
 	at int
 }
@@ -40,12 +42,17 @@ type domain struct {
 
 // member is a node in its innermost domain.
 type member struct {
-	// node is as it was set; what is used of it now is in used.
+	// node is as it was set; what is used of it now is in load.
 	node *Node
-	// used is what is taken, by column. Columns beyond its length are 0.
-	used []int64
 	kind *kind
-	// changed is the generation of the State at the last change.
+	load *load
+}
+
+// load is what is taken of a node. It does not change.
+type load struct {
+	// used is by column. Columns beyond its length are 0.
+	used []int64
+	// changed is the generation of the State at the node's last change.
 	changed uint64
 }
 
@@ -130,7 +137,7 @@ func (d *domain) find(name string, hint int) (at int, found bool) {
 // fleet is what all versions of one tree share: its fixed part, and tables that
 // save work and change no answer.
 type fleet struct {
-	places  []*place
+	places []*place
 	byName map[string]*place
 	// stamps hands out stamps and editions.
 	stamps atomic.Uint64
@@ -169,6 +176,7 @@ func (f *fleet) plant(v topology.Vertex, parent *place, at int, below map[string
 	for i, child := range below[v.Name] {
 		d.children = append(d.children, f.plant(child, s, i, below))
 	}
+	s.end = len(f.places)
 	return d
 }
 

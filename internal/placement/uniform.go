@@ -51,6 +51,7 @@ func (p *planner) placeUniform(g *gang) Verdict {
 		}
 	}
 	u.out = make([]slot, 0, g.roles[0].total)
+	u.remember(question{u.fits, u.needed(u.fits)})
 	best := u.tightest(p.snapshot.root, u.fits, u.needed(u.fits))
 	if best.node != nil {
 		u.take(best.node, best.domain.place, u.total)
@@ -89,7 +90,7 @@ func (u *uniform) slotsOf(units int64, level topology.Level, group int) int {
 // without implements counter.
 func (u *uniform) without(top *domain, names []string) (counter, bool) {
 	out := *u
-	out.view = &view{profile: newProfile(u.snapshot, u.gang, u.levels, names), places: make([]placeView, len(u.snapshot.fleet.places))}
+	out.view = &view{profile: newProfile(u.snapshot, u.gang, u.levels, names), places: make([]placeView, top.end-top.id), base: top.id}
 	most := out.see(top).most
 	for l := topology.Node; l >= u.levels[0]; l-- {
 		if most[l] >= u.needed(l) {
@@ -115,151 +116,6 @@ func (u *uniform) feasible() bool {
 	return false
 }
 
-// candidate is a place for the whole of a demand: a domain, or a node in it.
-type candidate struct {
-	domain *domain
-	node   *Node
-	// parts is how many children of the domain the demand needs.
-	parts int
-	room  room
-}
-
-// finding is an answer of tightest.
-type finding struct {
-	stamp uint64
-	level topology.Level
-	n     int64
-	best  candidate
-}
-
-// deepest is an answer of deeper.
-type deepest struct {
-	stamp uint64
-	n     int64
-	count int
-}
-
-// tightest returns the place of exactly the level below d that holds n units and
-// splits them over the fewest parts, then over the fewest parts of those, then has
-// the least room. Of equals it is the first below the domain with the least room.
-// Its domain is nil when there is none. Answers are kept until the domain changes.
-func (u *uniform) tightest(d *domain, level topology.Level, n int64) candidate {
-	y := u.see(d)
-	switch {
-	case y.most[level] < n:
-		return candidate{}
-	case level == topology.Node:
-		if c, found := u.remembered(y, level, n); found {
-			return c
-		}
-	case d.level == level:
-		return candidate{domain: d, parts: fewest(u.partsOf(d), n), room: y.room}
-	default:
-		if c, found := u.remembered(y, level, n); found {
-			return c
-		}
-	}
-	var best candidate
-	var around room
-	for _, child := range d.children {
-		c := u.tightest(child, level, n)
-		if c.domain == nil {
-			continue
-		}
-		here := u.see(child).room
-		if best.domain == nil || u.better(&c, here, &best, around, n) {
-			best, around = c, here
-		}
-	}
-	if level == topology.Node {
-		if c := u.tightestMember(d, n); c.domain != nil && (best.domain == nil || c.room.compare(best.room) < 0) {
-			best = c
-		}
-	}
-	y.found[0], y.found[1] = finding{d.stamp, level, n, best}, y.found[0]
-	return best
-}
-
-// remembered returns an earlier answer about the same version of the domain.
-func (u *uniform) remembered(y *placeView, level topology.Level, n int64) (candidate, bool) {
-	for i := range y.found {
-		if f := &y.found[i]; f.stamp == y.stamp && f.level == level && f.n == n {
-			return f.best, true
-		}
-	}
-	return candidate{}, false
-}
-
-// better says whether candidate a, in a child with room hereA, comes before b.
-func (u *uniform) better(a *candidate, hereA room, b *candidate, hereB room, n int64) bool {
-	if a.parts != b.parts {
-		return a.parts < b.parts
-	}
-	if a.node == nil {
-		if x, y := u.deeper(a.domain, n), u.deeper(b.domain, n); x != y {
-			return x < y
-		}
-	}
-	if c := a.room.compare(b.room); c != 0 {
-		return c < 0
-	}
-	return hereA.compare(hereB) < 0
-}
-
-// deeper is how many parts of its parts a domain opens for n units.
-func (u *uniform) deeper(d *domain, n int64) int {
-	if len(d.children) == 0 {
-		return 0
-	}
-	y := u.see(d)
-	if y.deeper.stamp != d.stamp || y.deeper.n != n {
-		parts, inner := u.listParts(d)
-		y.deeper = deepest{d.stamp, n, spread(parts, n, inner)}
-	}
-	return y.deeper.count
-}
-
-// tightestMember returns the node directly in d that holds n slots with the least
-// room.
-func (u *uniform) tightestMember(d *domain, n int64) candidate {
-	best := candidate{}
-	for _, t := range d.tallies {
-		if r := u.hold(t.kind); r.slots >= n && (best.domain == nil || r.compare(best.room) < 0) {
-			best = candidate{domain: d, room: r}
-		}
-	}
-	if best.domain == nil {
-		return best
-	}
-	for i := range d.members {
-		if u.hold(d.members[i].kind) == best.room {
-			best.node = d.members[i].node
-			break
-		}
-	}
-	return best
-}
-
-// listParts lists the children and nodes of d that hold anything, and says whether
-// their own parts count in the same units.
-func (u *uniform) listParts(d *domain) (out []part, inner bool) {
-	out, inner = make([]part, 0, len(d.children)+len(d.members)), true
-	for i, child := range d.children {
-		ratio := u.ratio(d.level, child.level)
-		y := u.see(child)
-		if units := y.units / ratio; units > 0 {
-			out = append(out, part{at: i, units: units, runs: u.partsOf(child), room: y.room})
-			inner = inner && ratio == 1
-		}
-	}
-	for i := range d.members {
-		if units := u.hold(d.members[i].kind).slots / u.ratio(d.level, topology.Node); units > 0 {
-			out = append(out, part{at: len(d.children) + i, units: units, room: u.hold(d.members[i].kind)})
-		}
-	}
-	return out, inner
-}
-
 // assign gives n units of d their nodes, in the order of the fabric.
 func (u *uniform) assign(d *domain, n int64) {
 	if len(d.children) == 0 {
@@ -267,8 +123,7 @@ func (u *uniform) assign(d *domain, n int64) {
 		return
 	}
 	parts, inner := u.listParts(d)
-	spread(parts, n, inner)
-	slices.SortFunc(parts, func(a, b part) int { return a.at - b.at })
+	spread(pointers(parts), n, inner)
 	for i := range parts {
 		p := &parts[i]
 		switch {

@@ -135,10 +135,16 @@ func (r *room) add(other room, times int64) {
 // it serves all versions of the fleet.
 type view struct {
 	*profile
-	mu    sync.Mutex
-	used  uint64
-	kinds []kindView
+	mu sync.Mutex
+	// used is the time of the last use, idle how many snapshots were taken since.
+	used uint64
+	idle int
+	// asked are the questions of the last requests.
+	asked  [maxAsked]question
+	kinds  []kindView
+	// places are by id less base.
 	places []placeView
+	base   int
 	// eligible is per traits: 0 for not known, 1 for yes, 2 for no.
 	eligible []uint8
 }
@@ -162,7 +168,7 @@ type placeView struct {
 	runs      []run
 	runsStamp uint64
 	// found remembers answers of tightest, by version, level and demand.
-	found [2]finding
+	found [maxAsked]finding
 	// deeper remembers the answer of deepest.
 	deeper deepest
 }
@@ -172,6 +178,19 @@ type run struct {
 	units int64
 	n     int
 }
+
+// question is what tightest is asked about the whole fleet.
+type question struct {
+	level topology.Level
+	n     int64
+}
+
+// maxAsked is the number of questions whose answers a view keeps.
+const maxAsked = 4
+
+// maxIdle is the number of snapshots for which a view that nobody uses is kept up
+// to date.
+const maxIdle = 8
 
 // maxViews is the largest number of profiles that a fleet remembers.
 const maxViews = 16
@@ -194,7 +213,7 @@ func (v *views) lend(p *profile, places int) *view {
 	v.clock++
 	out, known := v.of[key]
 	if known && out.mu.TryLock() {
-		out.used = v.clock
+		out.used, out.idle = v.clock, 0
 		out.profile = p
 		return out
 	}
@@ -214,6 +233,36 @@ func (v *views) lend(p *profile, places int) *view {
 	}
 	v.of[key] = out
 	return out
+}
+
+// follow brings the views that are in use up to date with a version of the fleet.
+func (v *views) follow(root *domain) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(v.of)) {
+		one := v.of[key]
+		if one.emptied || one.idle > maxIdle || !one.mu.TryLock() {
+			continue
+		}
+		one.idle++
+		for _, q := range one.asked {
+			if q.n > 0 {
+				one.tightest(root, q.level, q.n)
+			}
+		}
+		one.mu.Unlock()
+	}
+}
+
+// remember keeps a question whose answer is wanted of later versions, too.
+func (v *view) remember(q question) {
+	for i, known := range v.asked {
+		if known == q || i == len(v.asked)-1 {
+			copy(v.asked[1:i+1], v.asked[:i])
+			v.asked[0] = q
+			return
+		}
+	}
 }
 
 // giveBack ends the use of a lent view.
@@ -269,7 +318,7 @@ func (v *view) mayUse(t *traits) bool {
 
 // see returns the summary of a version of a domain.
 func (v *view) see(d *domain) *placeView {
-	y := &v.places[d.id]
+	y := &v.places[d.id-v.base]
 	if y.stamp == d.stamp {
 		return y
 	}
@@ -303,7 +352,7 @@ func (v *view) partsOf(d *domain) []run {
 	}
 	runs := y.runs[:0]
 	for _, child := range d.children {
-		if n := v.places[child.id].units / v.ratio(d.level, child.level); n > 0 {
+		if n := v.places[child.id-v.base].units / v.ratio(d.level, child.level); n > 0 {
 			runs = append(runs, run{n, 1})
 		}
 	}
