@@ -140,8 +140,8 @@ type view struct {
 	used uint64
 	idle int
 	// asked are the questions of the last requests.
-	asked  [maxAsked]question
-	kinds  []kindView
+	asked [maxAsked]question
+	kinds []kindView
 	// places are by id less base.
 	places []placeView
 	base   int
