@@ -106,7 +106,7 @@ func (s *State) clear() {
 		d := s.edit(old.place)
 		for i := range d.members {
 			m := d.members[i]
-			m.load = &load{}
+			m.load = &taken{}
 			m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, nil)
 			s.put(d, i, m)
 		}

@@ -116,7 +116,7 @@ func (s *State) Take(uses ...Use) {
 		}
 		d := s.edit(home)
 		m := d.members[at]
-		m.load = &load{s.now.columns.plus(m.load.used, use.Resources), s.now.generation}
+		m.load = &taken{s.now.columns.plus(m.load.used, use.Resources), s.now.generation}
 		m.kind = s.now.fleet.kinds.intern(m.kind.traits, m.kind.capacity, m.load.used)
 		s.put(d, at, m)
 	}
@@ -181,7 +181,7 @@ func (s *State) memberOf(n Node) member {
 		}
 		capacity[podsColumn] = unlimited
 	}
-	m := member{node: &n, load: &load{s.now.columns.vector(n.Used), s.now.generation}}
+	m := member{node: &n, load: &taken{s.now.columns.vector(n.Used), s.now.generation}}
 	m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(&n, s.now.indexed), capacity, m.load.used)
 	return m
 }

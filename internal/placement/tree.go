@@ -45,11 +45,11 @@ type member struct {
 	// node is as it was set; what is used of it now is in load.
 	node *Node
 	kind *kind
-	load *load
+	load *taken
 }
 
-// load is what is taken of a node. It does not change.
-type load struct {
+// taken is what is taken of a node. It does not change.
+type taken struct {
 	// used is by column. Columns beyond its length are 0.
 	used []int64
 	// changed is the generation of the State at the node's last change.
