@@ -26,7 +26,7 @@ func tighten(y *survey) *survey {
 		for level := y.gang.groups[i].preferred; level > y.levels[i]; level-- {
 			levels := slices.Clone(y.levels)
 			levels[i] = level
-			if tighter := newSurvey(y.supply, levels); tighter.feasible && tighter.trusted {
+			if tighter := y.survey(levels); tighter.feasible && tighter.trusted {
 				y = tighter
 				break
 			}

@@ -26,7 +26,11 @@ type frontier struct {
 
 // effort is what a call of Place may still spend on frontiers, in steps over
 // their entries. Below zero the frontiers made are not to be trusted.
-type effort struct{ left int }
+type effort struct {
+	left int
+	// kept counts the entries of all frontiers made.
+	kept int
+}
 
 // The bounds of all frontiers of a call, and of the entries of one. A step takes
 // a few nanoseconds.
@@ -109,6 +113,7 @@ func (s *space) intern(extents []int, last []int32) *frontier {
 	}
 	f := &frontier{id: len(s.interned), extents: extents, last: last}
 	f.findPeaks()
+	s.effort.kept += len(f.last) + len(f.peaks)
 	s.interned[string(key)] = f
 	return f
 }
@@ -157,6 +162,17 @@ func (f *frontier) most(i int) int {
 		return f.extents[i] - 1
 	}
 	return int(f.last[0])
+}
+
+// compare orders frontiers of one space by what they hold.
+func (f *frontier) compare(other *frontier) int {
+	if f == other {
+		return 0
+	}
+	if c := slices.Compare(f.extents, other.extents); c != 0 {
+		return c
+	}
+	return slices.Compare(f.last, other.last)
 }
 
 // each calls visit with every peak.

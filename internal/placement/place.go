@@ -1,11 +1,5 @@
 package placement
 
-import (
-	"math"
-
-	"github.com/k8s4ai/k8s4ai/internal/topology"
-)
-
 // maxClassChoices is the largest number of ways to settle the classes of the
 // roles that Place tries.
 const maxClassChoices = 16
@@ -107,33 +101,6 @@ func (p *planner) placeClasses(g *gang) Verdict {
 		return p.placeUniform(g)
 	}
 	return p.placeMixed(g)
-}
-
-// placeMixed places a gang of several roles.
-func (p *planner) placeMixed(g *gang) Verdict {
-	supply := newSupply(p.snapshot, g, p.snapshot.root, nil, p.effort)
-	required := newSurvey(supply, g.requiredLevels())
-	if !required.trusted {
-		return p.search(supply)
-	}
-	if !required.feasible {
-		r := refusal{snapshot: p.snapshot, gang: g, levels: required.levels, count: surveyCounter{required, p}}
-		return Verdict{Refusal: r.explain(), Proof: Exact}
-	}
-	tight := tighten(required)
-	best := tight.tightest()
-	out := make(slots, len(g.roles))
-	// The shares of a domain that holds the gang are no larger than what is
-	// worked out above, so they are not cut short.
-	left := *p.effort
-	p.effort.left = math.MaxInt
-	if best.node != nil {
-		tight.take(best.node, best.domain.place, tight.stages[topology.Node].demand, out)
-	} else {
-		tight.assign(best.domain, tight.stages[tight.fits].demand, out)
-	}
-	*p.effort = left
-	return Verdict{Placement: placementOf(g, out), Proof: Exact}
 }
 
 func isZero(x []int) bool {

@@ -85,7 +85,7 @@ func (y *survey) shares(d *domain, demand []int) []share {
 		add(share{node: m.node, at: len(d.children) + i, holds: y.nodeFrom(d.level, m.kind), room: y.kinds[m.kind].room})
 	}
 	slices.SortFunc(out, func(a, b share) int {
-		return cmp.Or(cmp.Compare(b.reach, a.reach), cmp.Compare(a.holds.id, b.holds.id), a.room.compare(b.room), cmp.Compare(a.at, b.at))
+		return cmp.Or(cmp.Compare(b.reach, a.reach), a.holds.compare(b.holds), a.room.compare(b.room), cmp.Compare(a.at, b.at))
 	})
 	return out
 }

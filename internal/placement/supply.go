@@ -22,12 +22,24 @@ type supply struct {
 	column []int
 	// asks is what one slot takes, per item of space and resource.
 	asks [][]int64
-	// kinds has what a node of each kind holds.
+	// kinds has what a node of each kind holds, and alike the same by what matters
+	// to the gang.
 	kinds map[*kind]nodeSupply
-	// rooms is the room below every domain, by id.
-	rooms []room
+	alike map[string]nodeSupply
+	// rooms is the room below every domain, by id, alone says whether one node
+	// directly in it holds the whole gang, and stamps of which version that is.
+	rooms  []room
+	alone  []bool
+	stamps []uint64
 	// atLevel lists the domains of each level in the order of the fabric.
 	atLevel [topology.Node][]*domain
+	// surveys are those that were made, by the levels of their groups.
+	surveys map[string]*survey
+	effort  *effort
+	// scratch of hold.
+	free     []int64
+	eligible []bool
+	key      []byte
 }
 
 // nodeSupply is what one node holds.
@@ -36,44 +48,70 @@ type nodeSupply struct {
 	room  room
 }
 
-// newSupply looks at everything below top. Resources in ample count as if nodes
-// had no end of them.
-func newSupply(s *Snapshot, g *gang, top *domain, ample []string, e *effort) *supply {
+// newSupply prepares a look at a fleet. Resources in ample count as if nodes had
+// no end of them.
+func newSupply(s *Snapshot, g *gang, ample []string, e *effort) *supply {
+	all := len(s.fleet.places)
 	u := &supply{
 		snapshot: s,
 		gang:     g,
-		top:      top,
 		space:    newSpace(g.open(topology.Node, g.requiredLevels()), e),
 		kinds:    map[*kind]nodeSupply{},
-		rooms:    make([]room, len(s.fleet.places)),
+		alike:    map[string]nodeSupply{},
+		rooms:    make([]room, all),
+		alone:    make([]bool, all),
+		stamps:   make([]uint64, all),
+		surveys:  map[string]*survey{},
+		effort:   e,
 	}
 	u.readShapes(ample)
-	seen := map[string]nodeSupply{}
-	free, eligible, key := make([]int64, len(u.resources)), make([]bool, len(u.asks)), []byte(nil)
-	top.walk(func(d *domain) {
-		u.atLevel[d.level] = append(u.atLevel[d.level], d)
-		for _, t := range d.tallies {
-			known, again := u.kinds[t.kind]
-			if !again {
-				u.look(t.kind.traits, s.freeOf(t.kind), free, eligible)
-				key = describe(key[:0], free, eligible)
-				if known, again = seen[string(key)]; !again || u.usesIslands(t.kind) {
-					known = nodeSupply{u.fitsOn(t.kind, free, eligible), u.roomOf(free, eligible)}
-					seen[string(key)] = known
-				}
-				u.kinds[t.kind] = known
-			}
-			u.rooms[d.id].add(known.room, int64(t.n))
-		}
-	})
-	for l := len(u.atLevel) - 1; l >= 0; l-- {
-		for _, d := range u.atLevel[l] {
-			if d != top {
-				u.rooms[d.parent.id].add(u.rooms[d.id], 1)
-			}
-		}
-	}
+	u.free, u.eligible = make([]int64, len(u.resources)), make([]bool, len(u.asks))
 	return u
+}
+
+// below looks at everything below top, as far as it has changed since it did.
+func (u *supply) below(top *domain) *supply {
+	u.top = top
+	for l := range u.atLevel {
+		u.atLevel[l] = u.atLevel[l][:0]
+	}
+	u.visit(top)
+	return u
+}
+
+func (u *supply) visit(d *domain) {
+	u.atLevel[d.level] = append(u.atLevel[d.level], d)
+	for _, child := range d.children {
+		u.visit(child)
+	}
+	if u.stamps[d.id] == d.stamp {
+		return
+	}
+	u.stamps[d.id], u.rooms[d.id], u.alone[d.id] = d.stamp, room{}, false
+	for _, child := range d.children {
+		u.rooms[d.id].add(u.rooms[child.id], 1)
+	}
+	for _, t := range d.tallies {
+		n := u.hold(t.kind)
+		u.rooms[d.id].add(n.room, int64(t.n))
+		u.alone[d.id] = u.alone[d.id] || n.holds.holds(u.space.demand)
+	}
+}
+
+// hold returns what a node of the kind holds.
+func (u *supply) hold(k *kind) nodeSupply {
+	known, again := u.kinds[k]
+	if again {
+		return known
+	}
+	u.look(k.traits, u.snapshot.freeOf(k), u.free, u.eligible)
+	u.key = describe(u.key[:0], u.free, u.eligible)
+	if known, again = u.alike[string(u.key)]; !again || u.usesIslands(k) {
+		known = nodeSupply{u.fitsOn(k, u.free, u.eligible), u.roomOf(u.free, u.eligible)}
+		u.alike[string(u.key)] = known
+	}
+	u.kinds[k] = known
+	return known
 }
 
 // readShapes lists the resources of all roles and what each item takes.

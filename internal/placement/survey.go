@@ -18,8 +18,9 @@ type survey struct {
 	// stages are the spaces by level of the vertex. Equal ones are shared.
 	stages [topology.Node + 1]*space
 	// holds is the frontier of every domain inside the root's level, by id, in the
-	// space of the domain's level. Wider domains have none.
-	holds []*frontier
+	// space of the domain's level, and stamps of which version it is.
+	holds  []*frontier
+	stamps []uint64
 	// fits is the innermost level at which one domain holds the whole gang, and
 	// feasible whether there is one. Wider domains are not worked out then.
 	fits     topology.Level
@@ -28,25 +29,45 @@ type survey struct {
 	trusted bool
 }
 
-// newSurvey works everything out from the nodes outwards.
-func newSurvey(u *supply, levels []topology.Level) *survey {
-	y := &survey{supply: u, levels: u.gang.inherit(levels), holds: make([]*frontier, len(u.rooms))}
-	for l := topology.Node; l >= y.levels[0] && !y.feasible; l-- {
-		y.stages[l] = y.stage(l)
-		if l == topology.Node {
-			for _, k := range u.kinds {
-				y.feasible = y.feasible || k.holds.holds(y.stages[l].demand)
-			}
-		} else {
-			for _, d := range u.atLevel[l] {
-				y.holds[d.id] = y.together(d)
-				y.feasible = y.feasible || y.fitsAll(d)
-			}
-		}
-		y.fits = l
+// survey works everything out from the nodes outwards, as far as it has changed
+// since it did.
+func (u *supply) survey(levels []topology.Level) *survey {
+	levels = u.gang.inherit(levels)
+	key := make([]byte, len(levels))
+	for i, l := range levels {
+		key[i] = byte(l)
 	}
-	y.trusted = !u.space.effort.exhausted()
+	y := u.surveys[string(key)]
+	if y == nil {
+		y = &survey{supply: u, levels: levels, holds: make([]*frontier, len(u.rooms)), stamps: make([]uint64, len(u.rooms))}
+		for l := topology.Node; l >= levels[0]; l-- {
+			y.stages[l] = y.stage(l)
+		}
+		u.surveys[string(key)] = y
+	}
+	y.feasible = false
+	for l := topology.Node; l >= levels[0] && !y.feasible; l-- {
+		y.fits, y.feasible = l, y.look(l)
+	}
+	y.trusted = !u.effort.exhausted()
 	return y
+}
+
+// look works out the domains of a level, and says whether one holds the gang.
+func (y *survey) look(l topology.Level) bool {
+	if l == topology.Node {
+		found := false
+		y.top.walk(func(d *domain) { found = found || y.alone[d.id] })
+		return found
+	}
+	found := false
+	for _, d := range y.atLevel[l] {
+		if y.stamps[d.id] != d.stamp {
+			y.stamps[d.id], y.holds[d.id] = d.stamp, y.together(d)
+		}
+		found = found || y.fitsAll(d)
+	}
+	return found
 }
 
 // stage returns the space of a level, shared with the next finer one where no
@@ -56,7 +77,7 @@ func (y *survey) stage(l topology.Level) *space {
 		return y.space
 	}
 	finer := y.stages[l+1]
-	out := newSpace(y.gang.open(l, y.levels), y.space.effort)
+	out := newSpace(y.gang.open(l, y.levels), y.effort)
 	if slices.Equal(out.items, finer.items) {
 		return finer
 	}
@@ -139,10 +160,7 @@ func (g *gang) project(fine, coarse []item) projection {
 }
 
 // surveyCounter explains a survey that is not feasible.
-type surveyCounter struct {
-	*survey
-	planner *planner
-}
+type surveyCounter struct{ *survey }
 
 // inDomain implements counter.
 func (y surveyCounter) inDomain(d *domain, group int) int {
@@ -173,9 +191,6 @@ func (y surveyCounter) count(f *frontier, group int) int {
 // without implements counter. The question is worth an effort of its own: the
 // search is over.
 func (y surveyCounter) without(top *domain, names []string) (counter, bool) {
-	left := y.planner.effort.left
-	y.planner.effort.left = maxFrontierSteps
-	defer func() { y.planner.effort.left = left }()
-	out := newSurvey(newSupply(y.snapshot, y.gang, top, names, y.planner.effort), y.levels)
-	return surveyCounter{out, y.planner}, out.feasible
+	out := newSupply(y.snapshot, y.gang, names, &effort{left: maxFrontierSteps}).below(top).survey(y.levels)
+	return surveyCounter{out}, out.feasible
 }

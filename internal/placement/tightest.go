@@ -63,7 +63,10 @@ func (v *view) tightest(d *domain, level topology.Level, n int64) candidate {
 			best = c
 		}
 	}
-	copy(y.found[1:], y.found[:])
+	if y.found == nil {
+		y.found = make([]finding, maxAsked)
+	}
+	copy(y.found[1:], y.found)
 	y.found[0] = finding{d.stamp, level, n, best}
 	return best
 }

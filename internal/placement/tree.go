@@ -140,11 +140,12 @@ type fleet struct {
 	places []*place
 	byName map[string]*place
 	// stamps hands out stamps and editions.
-	stamps atomic.Uint64
-	homes  homes
-	kinds  kinds
-	views  views
-	wanted wanted
+	stamps   atomic.Uint64
+	homes    homes
+	kinds    kinds
+	views    views
+	supplies supplies
+	wanted   wanted
 }
 
 // newFleet numbers the domains, which are known to be a forest, and returns the
@@ -154,6 +155,7 @@ func newFleet(domains []topology.Vertex) (*fleet, *domain) {
 	f.homes.of = map[string]home{}
 	f.kinds.reset()
 	f.views.reset()
+	f.supplies.reset()
 	f.wanted.reset()
 	below := make(map[string][]topology.Vertex, len(domains))
 	for _, d := range domains {

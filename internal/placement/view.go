@@ -168,7 +168,7 @@ type placeView struct {
 	runs      []run
 	runsStamp uint64
 	// found remembers answers of tightest, by version, level and demand.
-	found [maxAsked]finding
+	found []finding
 	// deeper remembers the answer of deepest.
 	deeper deepest
 }
