@@ -19,7 +19,7 @@ func Place(s *Snapshot, r Request) Verdict {
 		return Verdict{Invalid: problem, Proof: Exact}
 	}
 	p := planner{
-		snapshot: s,
+		snapshot: s.indexing(&r),
 		request:  &r,
 		classes:  classChoices(&r.Root),
 		effort:   &effort{left: maxFrontierSteps},
