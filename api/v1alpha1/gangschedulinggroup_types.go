@@ -148,12 +148,34 @@ type GangRole struct {
 	// +optional
 	Accelerator *AcceleratorRequest `json:"accelerator,omitempty"`
 
+	// deviceLocality says how near to each other the devices of one Pod are. Unset
+	// means Node.
+	//
+	// +optional
+	DeviceLocality DeviceLocality `json:"deviceLocality,omitempty"`
+
 	// template is the Pod. Its resource requests decide how much room a Pod
 	// needs, its tolerations, nodeSelector and node affinity which nodes it takes.
 	//
 	// +required
 	Template corev1.PodTemplateSpec `json:"template,omitzero"`
 }
+
+// DeviceLocality says how near to each other the devices of one Pod are. A value
+// that this version does not know counts as Node.
+//
+// +kubebuilder:validation:Enum=Node;Island
+type DeviceLocality string
+
+// The localities of devices.
+const (
+	// DeviceLocalityNode takes any devices of the node.
+	DeviceLocalityNode DeviceLocality = "Node"
+	// DeviceLocalityIsland takes the devices of a Pod out of one island of its node:
+	// devices that NVLink joins where it joins fewer than all, else those of one
+	// NUMA node. Only nodes with a node agent's report have islands.
+	DeviceLocalityIsland DeviceLocality = "Island"
+)
 
 // AcceleratorRequest asks for accelerators by name or by capability.
 //
@@ -458,6 +480,12 @@ type GangPlacement struct {
 	// +kubebuilder:validation:MaxItems=16
 	Groups []GroupPlacement `json:"groups,omitempty"`
 
+	// bandwidth is how fast the gang can exchange data, by an estimate. Unset means
+	// that it has fewer than two devices.
+	//
+	// +optional
+	Bandwidth *GangBandwidth `json:"bandwidth,omitempty"`
+
 	// roles give the nodes of each role.
 	//
 	// +required
@@ -466,6 +494,44 @@ type GangPlacement struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	Roles []RolePlacement `json:"roles,omitempty"`
+}
+
+// GangBandwidth is how fast all devices of a gang can exchange data in the gang's
+// pattern: the bus bandwidth that NCCL's tests would tell, in gigabits per second
+// and device, as if nothing else used the fabric. It follows from the figures of
+// links, and is not measured.
+//
+// +kubebuilder:validation:MinProperties=1
+type GangBandwidth struct {
+	// estimatedGbps is the estimate, rounded down, and at least 1. Unset means that
+	// a link that it depends on has no figure.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	EstimatedGbps int64 `json:"estimatedGbps,omitempty"`
+
+	// bestGbps is the estimate for where the gang would sit if nothing else ran.
+	// Unset means that a link that it depends on has no figure.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	BestGbps int64 `json:"bestGbps,omitempty"`
+
+	// bottleneckLevel is the level of the domain whose links allow least. Where
+	// estimatedGbps is unset it is the level of the widest one whose links have no
+	// figure. Unset means what joins separate fabrics.
+	//
+	// +optional
+	BottleneckLevel TopologyLevel `json:"bottleneckLevel,omitempty"`
+
+	// bottleneckDomain is the domain of that level. Of a node or an NVLinkDomain it
+	// means the adapters or the links between the devices, of a wider domain the
+	// uplink. Unset means that bottleneckLevel is unset.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	BottleneckDomain string `json:"bottleneckDomain,omitempty"`
 }
 
 // LevelSpread counts the domains of one level that a gang touches.
@@ -496,6 +562,14 @@ type GroupPlacement struct {
 	//
 	// +optional
 	Level TopologyLevel `json:"level,omitempty"`
+
+	// estimatedGbps is how fast the devices of a slice can exchange data in the
+	// group's pattern while all slices do, counted as in bandwidth. Unset means
+	// that a link has no figure, or that a slice has fewer than two devices.
+	//
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	EstimatedGbps int64 `json:"estimatedGbps,omitempty"`
 }
 
 // RolePlacement gives every Pod of a role its node.
@@ -680,6 +754,69 @@ type GangRefusal struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	Limiting string `json:"limiting,omitempty"`
+
+	// levels tell, from the widest to the narrowest level that the gang could ask
+	// for, which domain holds most of it.
+	//
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=6
+	Levels []LevelRefusal `json:"levels,omitempty"`
+
+	// excluded counts nodes that no role may use, by reason. Of more than 16 reasons
+	// the rarest are put together as "other reasons".
+	//
+	// +optional
+	// +listType=map
+	// +listMapKey=reason
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	Excluded []ExcludedNodes `json:"excluded,omitempty"`
+}
+
+// LevelRefusal is the domain of one level that holds most of a gang.
+type LevelRefusal struct {
+	// level is the level. Unset means all of the cluster.
+	//
+	// +optional
+	Level TopologyLevel `json:"level,omitempty"`
+
+	// domain is the domain of that level that holds most. Unset means that none
+	// holds anything, or that level is unset.
+	//
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Domain string `json:"domain,omitempty"`
+
+	// found is the number of slots of the gang that the domain holds.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Found *int32 `json:"found,omitempty"`
+
+	// needed is the number of slots of the gang.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Needed *int32 `json:"needed,omitempty"`
+}
+
+// ExcludedNodes is a number of nodes that are left out for one reason.
+type ExcludedNodes struct {
+	// reason is why, such as "cordoned" or "of another class".
+	//
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=340
+	Reason string `json:"reason,omitempty"`
+
+	// nodes is the number of nodes.
+	//
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Nodes int32 `json:"nodes,omitempty"`
 }
 
 // GangBackoff delays the next placement of a gang.

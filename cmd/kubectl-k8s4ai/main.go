@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -21,7 +22,10 @@ var version = "development"
 const widthElsewhere = 200
 
 func main() {
-	err := cli.NewCommand(streams(), version).ExecuteContext(ctrl.SetupSignalHandler())
+	ctx := ctrl.SetupSignalHandler()
+	// Nothing is written anywhere, so that leaving at once leaves nothing half done.
+	context.AfterFunc(ctx, func() { os.Exit(cli.ExitFailed) })
+	err := cli.NewCommand(streams(), version).ExecuteContext(ctx)
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "error:", err)
 	}
@@ -29,7 +33,7 @@ func main() {
 }
 
 func streams() cli.Streams {
-	s := cli.Streams{Out: os.Stdout, Err: os.Stderr, Width: widthElsewhere, Now: time.Now}
+	s := cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Width: widthElsewhere, Now: time.Now}
 	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {
 		s.Width = width
 		s.Colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"

@@ -48,7 +48,8 @@ var layers = []layer{
 	// The core: values in, values out.
 	{packages: []string{"internal/topology"}, standard: coreStandard, tests: coreTests},
 	{packages: []string{"internal/capability"}, standard: coreStandard, tests: coreTests},
-	{packages: []string{"internal/placement"}, mayImport: []string{"./internal/topology"}, standard: coreStandard, tests: coreTests},
+	// sync guards tables that save work and change no answer (ADR 7).
+	{packages: []string{"internal/placement"}, mayImport: []string{"./internal/topology"}, standard: append([]string{"sync", "sync/atomic"}, coreStandard...), tests: append([]string{"./test/oracle"}, coreTests...)},
 	{packages: []string{"internal/queueing"}, mayImport: []string{"./internal/topology", "./internal/placement"}, standard: append([]string{"time"}, coreStandard...), tests: coreTests},
 	{packages: []string{"internal/simulate"}, mayImport: []string{"./internal/topology", "./internal/placement", "./internal/queueing"}, standard: append([]string{"time", "encoding/csv", "io", "math/rand/v2"}, coreStandard...), tests: coreTests},
 
@@ -61,6 +62,9 @@ var layers = []layer{
 		"k8s.io/component-helpers/resource", "k8s.io/dynamic-resource-allocation/cel", "k8s.io/utils/ptr",
 	})},
 	{packages: []string{"internal/fabricscan"}, mayImport: slices.Concat(apiTypes, []string{"./internal/topology"})},
+	{packages: []string{"internal/planfile"}, mayImport: slices.Concat(apiTypes, []string{
+		"./internal/convert", "./internal/fleet", "./internal/placement", "./internal/topology", "go.yaml.in/yaml/v3", "sigs.k8s.io/json", "sigs.k8s.io/yaml",
+	})},
 	{packages: []string{"internal/fleet"}, mayImport: slices.Concat(apiTypes, []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"})},
 
 	// What the controllers share: observe reads, report writes, metrics count.
@@ -95,7 +99,8 @@ var layers = []layer{
 
 	// The kubectl plugin reads, and prints.
 	{packages: []string{"internal/cli"}, mayImport: slices.Concat(apiTypes, []string{
-		"./internal/convert", "./internal/topology", "github.com/spf13/cobra", "k8s.io/client-go/tools/clientcmd", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/yaml",
+		"./internal/capability", "./internal/convert", "./internal/fabricscan", "./internal/fleet", "./internal/placement", "./internal/planfile", "./internal/queueing", "./internal/simulate", "./internal/topology",
+		"k8s.io/utils/ptr", "github.com/spf13/cobra", "k8s.io/client-go/tools/clientcmd", "sigs.k8s.io/controller-runtime/pkg/client", "sigs.k8s.io/yaml",
 	})},
 	{packages: []string{"cmd/kubectl-k8s4ai"}, mayImport: []string{"./internal/cli", "golang.org/x/term", "sigs.k8s.io/controller-runtime"}},
 
@@ -108,6 +113,7 @@ var layers = []layer{
 	{packages: []string{"internal/testkit"}, mayImport: slices.Concat(apiTypes, []string{
 		"./test/sandbox", "./internal/convert", "k8s.io/client-go", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime",
 	})},
+	{packages: []string{"test/oracle"}, mayImport: []string{"./internal/placement", "./internal/topology"}},
 	{packages: []string{"test/..."}, mayImport: slices.Concat(apiTypes, []string{
 		"./test", "./internal/fleet", "./internal/image", "./internal/convert", "./internal/controller", "./internal/topology",
 		"k8s.io/client-go", "k8s.io/utils/ptr", "sigs.k8s.io/controller-runtime", "sigs.k8s.io/yaml",

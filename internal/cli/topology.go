@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 )
@@ -132,19 +130,7 @@ func (o *topologyOptions) print(to io.Writer, roots []*Vertex) error {
 	if o.output == "table" {
 		return o.drawing.draw(to, roots)
 	}
-	text, err := json.MarshalIndent(map[string]any{"roots": roots}, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encoding the tree: %w", err)
-	}
-	if o.output == "yaml" {
-		if text, err = yaml.JSONToYAML(text); err != nil {
-			return fmt.Errorf("encoding the tree: %w", err)
-		}
-	} else {
-		text = append(text, '\n')
-	}
-	_, err = to.Write(text)
-	return err
+	return encode(to, o.output, map[string]any{"roots": roots})
 }
 
 // listFabric reads domains and nodes. A person who may not list nodes sees those

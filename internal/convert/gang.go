@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -198,7 +199,24 @@ func (t *groupTree) role(r *v1alpha1.GangRole, copies int) (placement.Role, erro
 	if copies == 1 {
 		out.MinCount = minReplicas(r)
 	}
+	if r.DeviceLocality == v1alpha1.DeviceLocalityIsland {
+		if !hasDevices(out.Shape.Resources) {
+			return out, fmt.Errorf("roles[%s].deviceLocality: Island is for Pods with devices: ask for some in template.spec.containers[].resources, or remove deviceLocality", r.Name)
+		}
+		out.Shape.WithinIsland = true
+	}
 	return out, nil
+}
+
+// hasDevices says whether a Pod asks for an extended resource, which are those
+// whose name has a domain.
+func hasDevices(requests placement.Resources) bool {
+	for name, amount := range requests {
+		if strings.Contains(name, "/") && amount > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func level(l v1alpha1.TopologyLevel) topology.Level {

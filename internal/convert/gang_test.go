@@ -224,6 +224,44 @@ func TestGangRequestShape(t *testing.T) {
 	}
 }
 
+func TestGangRequestOfIslands(t *testing.T) {
+	cases := map[string]struct {
+		locality v1alpha1.DeviceLocality
+		limits   corev1.ResourceList
+		want     bool
+		err      string
+	}{
+		"unset takes any devices":            {"", list("nvidia.com/gpu", "2"), false, ""},
+		"so does Node":                       {v1alpha1.DeviceLocalityNode, list("nvidia.com/gpu", "2"), false, ""},
+		"and a value of a later version":     {"Socket", list("nvidia.com/gpu", "2"), false, ""},
+		"Island takes those of one":          {v1alpha1.DeviceLocalityIsland, list("nvidia.com/gpu", "2"), true, ""},
+		"Island of a Pod without devices":    {v1alpha1.DeviceLocalityIsland, list("cpu", "2"), false, islandError},
+		"Island of a Pod with zero of these": {v1alpha1.DeviceLocalityIsland, list("nvidia.com/gpu", "0"), false, islandError},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			worker := role("w", 1)
+			worker.DeviceLocality = tc.locality
+			worker.Template.Spec.Containers = []corev1.Container{container(nil, tc.limits)}
+			got, err := GangRequest(&v1alpha1.GangSchedulingGroup{Spec: gang(roles(worker))}, nil)
+			if tc.err != "" {
+				if err == nil || err.Error() != tc.err {
+					t.Errorf("GangRequest() = %v, want %s", err, tc.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Root.Roles[0].Shape.WithinIsland != tc.want {
+				t.Errorf("WithinIsland is %v, want %v", !tc.want, tc.want)
+			}
+		})
+	}
+}
+
+const islandError = "roles[w].deviceLocality: Island is for Pods with devices: ask for some in template.spec.containers[].resources, or remove deviceLocality"
+
 func requires(terms ...corev1.NodeSelectorTerm) *corev1.Affinity {
 	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
 		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: terms},

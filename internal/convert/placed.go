@@ -1,7 +1,10 @@
 package convert
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +18,14 @@ import (
 // maxMessage bounds a message in a status, in bytes.
 const maxMessage = 1024
 
-// GangPlacement writes a placement in the form of a status.
+// maxExcluded bounds the reasons for which nodes are left out in a status.
+const maxExcluded = 16
+
+// maxReason bounds such a reason, in bytes.
+const maxReason = 340
+
+// GangPlacement writes a placement in the form of a status. GangBandwidth adds
+// how fast it is.
 func GangPlacement(p *placement.Placement, group *v1alpha1.GangSchedulingGroup, now time.Time) *v1alpha1.GangPlacement {
 	out := &v1alpha1.GangPlacement{
 		Generation:    group.Generation,
@@ -48,6 +58,35 @@ func GangPlacement(p *placement.Placement, group *v1alpha1.GangSchedulingGroup, 
 		})
 	}
 	return out
+}
+
+// GangBandwidth adds an estimate to the placement in a status that it is of.
+func GangBandwidth(out *v1alpha1.GangPlacement, b placement.Bandwidth) {
+	out.Bandwidth = nil
+	if b.Rate != (placement.Rate{}) {
+		out.Bandwidth = &v1alpha1.GangBandwidth{
+			EstimatedGbps: gbps(b.Rate), BottleneckLevel: apiLevel(b.Bottleneck), BottleneckDomain: b.BottleneckDomain,
+			BestGbps: gbps(placement.Rate{Bus: b.Best, Known: b.Best > 0}),
+		}
+		if *out.Bandwidth == (v1alpha1.GangBandwidth{}) {
+			out.Bandwidth = nil // What joins separate fabrics is not known, and nothing else is either.
+		}
+	}
+	for i := range out.Groups {
+		out.Groups[i].EstimatedGbps = 0
+		if i < len(b.Groups) && b.Groups[i].Name == out.Groups[i].Name {
+			out.Groups[i].EstimatedGbps = gbps(b.Groups[i].Rate)
+		}
+	}
+}
+
+// gbps is a rate in whole gigabits per second, 0 for an unknown one.
+func gbps(r placement.Rate) int64 {
+	if !r.Known {
+		return 0
+	}
+	// 2^53 is far above any link, and the largest that is exact.
+	return int64(min(max(r.Bus, 1), 1<<53))
 }
 
 // PlacedRole is one role of a stored placement.
@@ -105,11 +144,43 @@ func GangRefusal(reason string, r *placement.Refusal) *v1alpha1.GangRefusal {
 		message += "; this is what the fleet holds with nothing else on it"
 	}
 	needed, found := int32(r.Needed), int32(r.Found)
-	return &v1alpha1.GangRefusal{
+	out := &v1alpha1.GangRefusal{
 		Reason: reason, Message: Message(message),
 		Group: r.Group, Level: apiLevel(r.Level), Domain: r.Domain,
 		Needed: &needed, Found: &found, Limiting: r.Limiting,
+		Excluded: excluded(r.Excluded),
 	}
+	for _, best := range r.Levels {
+		out.Levels = append(out.Levels, v1alpha1.LevelRefusal{
+			Level: apiLevel(best.Level), Domain: best.Domain, Found: new(Count(int64(best.Found))), Needed: new(Count(int64(best.Needed))),
+		})
+	}
+	return out
+}
+
+// excluded writes why nodes are left out, the most frequent reasons one by one.
+func excluded(all []placement.Exclusion) []v1alpha1.ExcludedNodes {
+	frequent := slices.SortedStableFunc(slices.Values(all), func(a, b placement.Exclusion) int { return cmp.Compare(b.Nodes, a.Nodes) })
+	if len(frequent) > maxExcluded {
+		others := placement.Exclusion{Reason: "other reasons"}
+		for _, e := range frequent[maxExcluded-1:] {
+			others.Nodes += e.Nodes
+		}
+		frequent = append(frequent[:maxExcluded-1], others)
+	}
+	nodes := map[string]int64{}
+	for _, e := range frequent {
+		// Reasons that differ only beyond the bound are one.
+		nodes[strings.ToValidUTF8(truncate(e.Reason, maxReason), "")] += int64(e.Nodes)
+	}
+	var out []v1alpha1.ExcludedNodes
+	for _, reason := range slices.Sorted(maps.Keys(nodes)) {
+		if nodes[reason] < 1 {
+			continue
+		}
+		out = append(out, v1alpha1.ExcludedNodes{Reason: reason, Nodes: Count(nodes[reason])})
+	}
+	return out
 }
 
 // Message cuts a text to what a status holds.

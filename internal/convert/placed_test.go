@@ -133,11 +133,20 @@ func TestGangRefusal(t *testing.T) {
 	refusal := placement.Refusal{
 		Group: "tp", Level: topology.NVLinkDomain, Domain: "rack-3", Needed: 8, Found: 5, Limiting: "nvidia.com/gpu",
 		Excluded: []placement.Exclusion{{Reason: "cordoned", Nodes: 2}},
+		Levels: []placement.LevelBest{
+			{Level: topology.Cluster, Found: 8, Needed: 8}, {Level: topology.NVLinkDomain, Domain: "rack-3", Found: 5, Needed: 8}, {Level: topology.Node, Needed: 8},
+		},
 	}
 	text := "needs 8 slots in one NVLinkDomain for a copy of tp, best is rack-3 with 5; short of nvidia.com/gpu; left out: 2 nodes cordoned"
 	want := &v1alpha1.GangRefusal{
 		Reason: v1alpha1.ReasonWaitingForRoom, Message: text, Group: "tp", Level: v1alpha1.LevelNVLinkDomain, Domain: "rack-3",
 		Needed: new(int32(8)), Found: new(int32(5)), Limiting: "nvidia.com/gpu",
+		Levels: []v1alpha1.LevelRefusal{
+			{Found: new(int32(8)), Needed: new(int32(8))},
+			{Level: v1alpha1.LevelNVLinkDomain, Domain: "rack-3", Found: new(int32(5)), Needed: new(int32(8))},
+			{Level: v1alpha1.LevelNode, Found: new(int32(0)), Needed: new(int32(8))},
+		},
+		Excluded: []v1alpha1.ExcludedNodes{{Reason: "cordoned", Nodes: 2}},
 	}
 	if diff := cmp.Diff(want, GangRefusal(v1alpha1.ReasonWaitingForRoom, &refusal)); diff != "" {
 		t.Errorf("GangRefusal() (-want +got):\n%s", diff)
@@ -164,6 +173,87 @@ func TestGangRefusalIsBounded(t *testing.T) {
 	message := GangRefusal(v1alpha1.ReasonUnsatisfiable, &refusal).Message
 	if len(message) > maxMessage || !utf8.ValidString(message) || !strings.HasSuffix(message, "…") {
 		t.Errorf("a message of %d bytes: %q", len(message), message)
+	}
+}
+
+func TestExcluded(t *testing.T) {
+	var many []placement.Exclusion
+	var want []v1alpha1.ExcludedNodes
+	for i := range 18 {
+		reason := "tainted " + string(rune('a'+i))
+		many = append(many, placement.Exclusion{Reason: reason, Nodes: 100 - i})
+		if i < 15 {
+			want = append(want, v1alpha1.ExcludedNodes{Reason: reason, Nodes: int32(100 - i)})
+		}
+	}
+	long := strings.Repeat("ü", 400)
+	cases := map[string]struct {
+		in   []placement.Exclusion
+		want []v1alpha1.ExcludedNodes
+	}{
+		"none":                               {nil, nil},
+		"sorted by reason":                   {[]placement.Exclusion{{Reason: "b", Nodes: 1}, {Reason: "a", Nodes: 2}}, []v1alpha1.ExcludedNodes{{Reason: "a", Nodes: 2}, {Reason: "b", Nodes: 1}}},
+		"the rarest are put together":        {many, append([]v1alpha1.ExcludedNodes{{Reason: "other reasons", Nodes: 85 + 84 + 83}}, want...)},
+		"exactly as many as a status holds":  {many[:15], want},
+		"long reasons that differ too late":  {[]placement.Exclusion{{Reason: long + "a", Nodes: 1}, {Reason: long + "b", Nodes: 2}}, []v1alpha1.ExcludedNodes{{Reason: strings.Repeat("ü", 168) + "…", Nodes: 3}}},
+		"a reason without nodes is not told": {[]placement.Exclusion{{Reason: "a"}}, nil},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			if diff := cmp.Diff(tc.want, excluded(tc.in)); diff != "" {
+				t.Errorf("excluded() (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGangBandwidth(t *testing.T) {
+	rate := func(bus float64, known bool, l topology.Level, domain string) placement.Rate {
+		return placement.Rate{Bus: bus, Known: known, Bottleneck: l, BottleneckDomain: domain}
+	}
+	cases := map[string]struct {
+		in     placement.Bandwidth
+		want   *v1alpha1.GangBandwidth
+		groups []int64
+	}{
+		"nothing to exchange": {placement.Bandwidth{}, nil, []int64{0, 0}},
+		"rounded down": {
+			placement.Bandwidth{Rate: rate(290.9, true, topology.Leaf, "l1"), Best: 3200},
+			&v1alpha1.GangBandwidth{EstimatedGbps: 290, BestGbps: 3200, BottleneckLevel: v1alpha1.LevelLeaf, BottleneckDomain: "l1"}, []int64{0, 0},
+		},
+		"and at least one": {
+			placement.Bandwidth{Rate: rate(0.2, true, topology.Leaf, "l1")},
+			&v1alpha1.GangBandwidth{EstimatedGbps: 1, BottleneckLevel: v1alpha1.LevelLeaf, BottleneckDomain: "l1"}, []int64{0, 0},
+		},
+		"an uplink without a figure": {
+			placement.Bandwidth{Rate: rate(3200, false, topology.Leaf, "l1"), Best: 3200},
+			&v1alpha1.GangBandwidth{BestGbps: 3200, BottleneckLevel: v1alpha1.LevelLeaf, BottleneckDomain: "l1"}, []int64{0, 0},
+		},
+		"separate fabrics, and no better place": {placement.Bandwidth{Rate: rate(3200, false, topology.Cluster, "")}, nil, []int64{0, 0}},
+		"a figure beyond all reason": {
+			placement.Bandwidth{Rate: rate(1e300, true, topology.Node, "n1")},
+			&v1alpha1.GangBandwidth{EstimatedGbps: 1 << 53, BottleneckLevel: v1alpha1.LevelNode, BottleneckDomain: "n1"}, []int64{0, 0},
+		},
+		"groups": {
+			placement.Bandwidth{
+				Rate:   rate(1600, true, topology.Block, "b1"),
+				Groups: []placement.GroupRate{{Name: "tp", Rate: rate(7200, true, topology.NVLinkDomain, "r1")}, {Name: "wide", Rate: rate(3200, false, topology.Leaf, "l1")}},
+			},
+			&v1alpha1.GangBandwidth{EstimatedGbps: 1600, BottleneckLevel: v1alpha1.LevelBlock, BottleneckDomain: "b1"}, []int64{7200, 0},
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			out := GangPlacement(somePlacement(), placedGang(), time.Unix(1000, 0))
+			out.Bandwidth = &v1alpha1.GangBandwidth{EstimatedGbps: 7}
+			GangBandwidth(out, tc.in)
+			if diff := cmp.Diff(tc.want, out.Bandwidth); diff != "" {
+				t.Errorf("bandwidth (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(tc.groups, []int64{out.Groups[0].EstimatedGbps, out.Groups[1].EstimatedGbps}); diff != "" {
+				t.Errorf("groups (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -78,12 +78,16 @@ type Kinds struct {
 	Profiles []capability.Profile
 	// resources are the extended resources by which nodes offer accelerators.
 	resources []string
-	dra       DRA
+	// links are what classes say of the links between devices.
+	links map[string]classLink
+	dra   DRA
 }
 
 // ReadKinds takes over the classes, and the devices that DRA drivers publish.
 func ReadKinds(classes []v1alpha1.AcceleratorClass, published []resourcev1.ResourceSlice) Kinds {
-	return Kinds{Profiles: Profiles(classes), resources: acceleratorResources(classes), dra: ReadDRA(classes, published)}
+	return Kinds{
+		Profiles: Profiles(classes), resources: acceleratorResources(classes), links: classLinks(classes), dra: ReadDRA(classes, published),
+	}
 }
 
 // SceneNode works out one node, without its place. report is the trusted report
@@ -108,6 +112,7 @@ func (k Kinds) SceneNode(node *corev1.Node, report *v1alpha1.NodeReport, distrus
 	if out.Accelerators.Total == 0 {
 		out.Accelerators.Total = int64(len(facts.DRA))
 	}
+	out.wire(report, k.resources, k.links)
 	return out
 }
 

@@ -19,6 +19,8 @@ const role = "{name: r%d, replicas: 1, template: {spec: {containers: [{name: c, 
 
 const placed = "status.placement: {generation: 1, committedTime: '2026-01-01T00:00:00Z', "
 
+const refused = "status.refusal: {reason: WaitingForRoom, generation: 1, message: why, "
+
 // What types, enums, patterns, sizes and map keys refuse, without CEL.
 func TestBounds(t *testing.T) {
 	condition := "{type: Ready, status: 'True', reason: Running, message: '', lastTransitionTime: '2026-01-01T00:00:00Z'}"
@@ -103,6 +105,18 @@ func TestBounds(t *testing.T) {
 		"a placement of no role":             {kind: gang, status: []string{placed + "roles: []}"}, want: "should have at least 1 items"},
 		"a placement without hosts":          {kind: gang, status: []string{placed + "roles: [{name: worker, replicas: 1, hosts: ''}]}"}, want: "should be at least 1 chars long"},
 		"a placement of one role twice":      {kind: gang, status: []string{placed + "roles: [{name: worker, replicas: 1, hosts: a}, {name: worker, replicas: 1, hosts: b}]}"}, want: "Duplicate value"},
+		"a locality of another spelling":     {kind: gang, object: []string{"spec.roles[0].deviceLocality: island"}, want: `Unsupported value: "island": supported values: "Node", "Island"`},
+		"a locality of islands":              {kind: gang, object: []string{"spec.roles[0].deviceLocality: Island"}},
+		"a placement with its bandwidth":     {kind: gang, status: []string{placed + "bandwidth: {estimatedGbps: 2400, bestGbps: 3200, bottleneckLevel: Leaf, bottleneckDomain: leaf-1}, groups: [{name: tp, level: Node, estimatedGbps: 3600}], roles: [{name: worker, replicas: 1, hosts: a}]}"}},
+		"a bandwidth of nothing":             {kind: gang, status: []string{placed + "bandwidth: {}, roles: [{name: worker, replicas: 1, hosts: a}]}"}, want: "in body should have at least 1 properties"},
+		"a bandwidth of zero":                {kind: gang, status: []string{placed + "bandwidth: {estimatedGbps: 0}, roles: [{name: worker, replicas: 1, hosts: a}]}"}, want: "greater than or equal to 1"},
+		"a refusal with all its levels":      {kind: gang, status: []string{refused + "levels: [{found: 8, needed: 8}, {level: Fabric, domain: f, found: 8, needed: 8}, {level: Block, domain: b, found: 4, needed: 8}, {level: Leaf, domain: l, found: 2, needed: 8}, {level: NVLinkDomain, found: 0, needed: 8}, {level: Node, domain: n1, found: 1, needed: 8}]}"}},
+		"a refusal with seven levels":        {kind: gang, status: []string{refused + "levels: " + list(7, "{found: 1, needed: 8}") + "}"}, want: "must have at most 6 items"},
+		"a level without what was found":     {kind: gang, status: []string{refused + "levels: [{level: Leaf, needed: 8}]}"}, want: "found: Required value"},
+		"16 reasons to leave nodes out":      {kind: gang, status: []string{refused + "excluded: " + list(16, "{reason: r%d, nodes: 1}") + "}"}},
+		"17 reasons to leave nodes out":      {kind: gang, status: []string{refused + "excluded: " + list(17, "{reason: r%d, nodes: 1}") + "}"}, want: "must have at most 16 items"},
+		"a reason twice":                     {kind: gang, status: []string{refused + "excluded: [{reason: cordoned, nodes: 1}, {reason: cordoned, nodes: 2}]}"}, want: "Duplicate value"},
+		"a reason without nodes":             {kind: gang, status: []string{refused + "excluded: [{reason: cordoned, nodes: 0}]}"}, want: "greater than or equal to 1"},
 		"a release without a reason":         {kind: gang, status: []string{"status.release: {message: why}"}, want: "status.release.reason: Required value"},
 		"a refusal as long as a novel":       {kind: gang, status: []string{"status.refusal: {reason: WaitingForRoom, generation: 1, message: " + strings.Repeat("x", 1025) + "}"}, want: "may not be more than 1024 bytes"},
 	}
