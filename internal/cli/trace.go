@@ -46,7 +46,7 @@ func (o *traceOptions) addFlags(cmd *cobra.Command) {
 	flags.StringSliceVar(&o.policies, "policy", []string{"fifo", "easy"}, "policies of the replay, side by side: fifo, easy, each with +preempt, +defrag")
 	flags.BoolVar(&o.preempt, "preempt", false, "let every policy evict gangs of lower priority")
 	flags.BoolVar(&o.defrag, "defrag", false, "let every policy move gangs")
-	flags.StringVar(&o.device, "device", simulate.DefaultDevice, "resource that a trace counts as devices")
+	flags.StringVar(&o.device, "device", simulate.DefaultDevice, "resource that gangs of a trace or a draw count as devices")
 	_ = cmd.RegisterFlagCompletionFunc("policy", cobra.FixedCompletions([]string{"fifo", "easy"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -81,16 +81,13 @@ func (o *traceOptions) complete() ([]queueing.Policy, error) {
 // arrivals reads or draws them.
 func (o *traceOptions) arrivals(in io.Reader, world simulate.Fleet) ([]simulate.Arrival, error) {
 	if o.trace == "" {
-		mix := simulate.Mix{Seed: o.seed, Gangs: o.draw, Load: o.load}
+		mix := simulate.Mix{Seed: o.seed, Gangs: o.draw, Load: o.load, Device: o.device}
 		for i := range world.Nodes {
 			if n := &world.Nodes[i]; n.Unavailable == "" {
 				devices := int(n.Capacity[o.device])
 				mix.Devices += devices
 				mix.PerNode = max(mix.PerNode, devices)
 			}
-		}
-		if o.device != simulate.DefaultDevice {
-			return nil, usageError{fmt.Errorf("--draw: draws gangs of %s: leave out --device", simulate.DefaultDevice)}
 		}
 		out, err := simulate.Generate(mix)
 		if err != nil {

@@ -68,10 +68,16 @@ func (c *crew) nearest(r int, anchor string, level topology.Level, n int) []stri
 		return nil
 	}
 	var out []string
+	tried := map[place]bool{}
 	for at := topology.Node; at >= level && len(out) < n; at-- {
+		in := domainAt(c.before, anchor, at)
 		if anchor == "" {
 			at = topology.Cluster
+		} else if tried[in] {
+			// The fabric has no domain of this level here.
+			continue
 		}
+		tried[in] = true
 		root := placement.Group{Required: at, Roles: []placement.Role{
 			{Name: "lost", Count: n - len(out), MinCount: 1, Shape: c.elsewhere(r)}}}
 		if anchor != "" {

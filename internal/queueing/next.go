@@ -27,6 +27,10 @@ import (
 // longer than it declared, lost nodes, and room taken by others than this queue.
 // Backfill cannot, as far as Place is exact for the head.
 //
+// A pass that proposes moves starts nobody behind the head: it would take the room
+// that they go to. While a caller waits for consent, it clears Movable of the
+// gangs that it has asked, so that the queue goes on.
+//
 // Only the head acts on running gangs; those behind it have their turn when it
 // has started. An eviction comes again in every pass until the caller says that
 // its victims are Stopping.
@@ -44,7 +48,7 @@ func Next(in Input) Pass {
 			p.wait(g, Invalid, placement.Verdict{Invalid: "name: is used twice", Proof: placement.Exact})
 		case p.head == nil:
 			p.tryFirst(g)
-		case !in.Policy.Backfill:
+		case !in.Policy.Backfill || len(p.out.Moves) > 0:
 			p.wait(g, BehindOthers, placement.Verdict{})
 		default:
 			p.tryBehind(g)
