@@ -111,6 +111,12 @@ func (c *checker) role(r *Role, g *Group) string {
 
 // checkShape checks what a pod asks of its node.
 func checkShape(s *Shape) string {
+	switch {
+	case len(s.Resources) > MaxResources:
+		return fmt.Sprintf("shape.resources: more than %d", MaxResources)
+	case len(s.Classes) > MaxClasses:
+		return fmt.Sprintf("shape.classes: more than %d", MaxClasses)
+	}
 	for _, name := range slices.Sorted(maps.Keys(s.Resources)) {
 		if s.Resources[name] < 0 {
 			return fmt.Sprintf("shape.resources[%s]: must not be negative", name)

@@ -42,6 +42,9 @@ func (h *homes) drop(name string) {
 // that differs from node to node would leave no two nodes alike.
 const maxLabelValues = 1024
 
+// nameKey stands for the name of a node among label keys. No label has this key.
+const nameKey = ""
+
 // wanted are label keys that requests select by and the fleet does not index.
 type wanted struct {
 	mu sync.Mutex
@@ -55,7 +58,7 @@ func (w *wanted) add(keys []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range keys {
-		if !w.tooMany[key] && key != fieldName {
+		if !w.tooMany[key] && key != nameKey {
 			w.keys[key] = true
 		}
 	}
@@ -141,8 +144,12 @@ func (g *Group) selectorKeys(known func(string) bool, out []string) []string {
 	for i := range g.Roles {
 		for _, term := range g.Roles[i].Shape.Selector {
 			for _, requirement := range term {
-				if !known(requirement.Key) && !slices.Contains(out, requirement.Key) {
-					out = append(out, requirement.Key)
+				key := requirement.Key
+				if requirement.Field {
+					key = nameKey
+				}
+				if !known(key) && !slices.Contains(out, key) {
+					out = append(out, key)
 				}
 			}
 		}

@@ -144,7 +144,7 @@ func (t *kinds) intern(tr *traits, capacity, used []int64) *kind {
 	// What is free alone does not tell the kind: two full nodes differ when emptied.
 	for column, amount := range capacity {
 		key = binary.LittleEndian.AppendUint64(key, uint64(amount))
-		key = binary.LittleEndian.AppendUint64(key, uint64(left(amount, amountAt(used, column))))
+		key = binary.LittleEndian.AppendUint64(key, uint64(left(column, amount, amountAt(used, column))))
 	}
 	t.key = key
 	if k, known := t.of[string(key)]; known {
@@ -152,7 +152,7 @@ func (t *kinds) intern(tr *traits, capacity, used []int64) *kind {
 	}
 	k := &kind{traits: tr, capacity: capacity, free: make([]int64, len(capacity))}
 	for column, amount := range capacity {
-		k.free[column] = left(amount, amountAt(used, column))
+		k.free[column] = left(column, amount, amountAt(used, column))
 	}
 	if n := len(t.unused); n > 0 {
 		k.index, t.unused = t.unused[n-1], t.unused[:n-1]
@@ -164,8 +164,8 @@ func (t *kinds) intern(tr *traits, capacity, used []int64) *kind {
 }
 
 // left is what is free of a capacity.
-func left(capacity, used int64) int64 {
-	if capacity == unlimited {
+func left(column int, capacity, used int64) int64 {
+	if column == podsColumn && capacity == unlimited {
 		return unlimited
 	}
 	return max(0, capacity-used)
@@ -201,7 +201,7 @@ func (t *kinds) keep(used map[*kind]bool) {
 func (t *kinds) internTraits(n *Node, indexed []string) *traits {
 	like := Node{Classes: n.Classes, Taints: n.Taints, Unavailable: n.Unavailable, Islands: n.Islands, Labels: map[string]string{}}
 	for _, key := range indexed {
-		if key == fieldName {
+		if key == nameKey {
 			like.Name = n.Name
 			continue
 		}

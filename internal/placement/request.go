@@ -9,6 +9,10 @@ const (
 	MaxPods = 65536
 	// MaxRoles is the largest number of roles of one request.
 	MaxRoles = 64
+	// MaxResources is the largest number of resources, and MaxClasses that of
+	// accelerator classes, of one role.
+	MaxResources = 64
+	MaxClasses   = 256
 	// MaxDepth is the deepest nesting of groups; the root is at depth 1.
 	MaxDepth = 4
 )
