@@ -42,8 +42,9 @@ func (h *homes) drop(name string) {
 // that differs from node to node would leave no two nodes alike.
 const maxLabelValues = 1024
 
-// nameKey stands for the name of a node among label keys. No label has this key.
-const nameKey = ""
+// nameKey stands for the name of the node among the keys that requests select by.
+// No label has such a key.
+const nameKey = "\x00" + fieldName
 
 // wanted are label keys that requests select by and the fleet does not index.
 type wanted struct {

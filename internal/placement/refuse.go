@@ -23,9 +23,9 @@ type counter interface {
 	// inDomain and onNode count the slots of one copy of a group.
 	inDomain(d *domain, group int) int
 	onNode(k *kind, group int) int
-	// without looks at the fleet below top as if the named resources had no limit.
-	// all says that it then holds the whole gang.
-	without(top *domain, names []string) (c counter, all bool)
+	// without returns, for each set of names, the most slots of one copy of the group
+	// that a place below top would hold if these resources had no limit.
+	without(top *domain, group int, sets [][]string) []int
 }
 
 // refusal explains a refusal.
@@ -154,35 +154,27 @@ func (r *refusal) limiting(group int, best spot) string {
 		return eligibleNodes
 	}
 	resources := r.gang.resources(group)
+	var one, others [][]string
+	for i, name := range resources {
+		one = append(one, []string{name})
+		others = append(others, slices.Delete(slices.Clone(resources), i, i+1))
+	}
 	limit, most := "", best.found
-	for _, name := range resources {
-		if n := r.countWithout(group, best, []string{name}); n > most {
-			limit, most = name, n
+	for i, n := range r.count.without(best.domain, group, one) {
+		if n > most {
+			limit, most = resources[i], n
 		}
 	}
 	if limit != "" {
 		return limit
 	}
 	least := -1
-	for i, name := range resources {
-		others := slices.Delete(slices.Clone(resources), i, i+1)
-		if n := r.countWithout(group, best, others); least < 0 || n < least {
-			limit, least = name, n
+	for i, n := range r.count.without(best.domain, group, others) {
+		if least < 0 || n < least {
+			limit, least = resources[i], n
 		}
 	}
 	return limit
-}
-
-// countWithout returns how much of the group the place would hold if the named
-// resources had no limit.
-func (r *refusal) countWithout(group int, at spot, names []string) int {
-	c, all := r.count.without(at.domain, names)
-	if all {
-		return r.gang.groups[group].slots
-	}
-	with := *r
-	with.count = c
-	return with.nearest(group, at.domain).found
 }
 
 // anyEligible reports whether every role of the group has a node in the place that
@@ -241,21 +233,38 @@ func excluded(s *Snapshot, g *gang) []Exclusion {
 	for i := range g.roles {
 		asks[i] = asksOf(s, g.roles[i].shape, nil)
 	}
-	s.root.walk(func(d *domain) {
-		for _, t := range d.tallies {
-			if eligible[t.kind.traits] {
-				if reason := g.crowdedOut(s.freeOf(t.kind), t.kind.traits, asks); reason != "" {
-					counts[reason] += t.n
-				}
+	for _, t := range s.kindCounts() {
+		if eligible[t.kind.traits] {
+			if reason := g.crowdedOut(s.freeOf(t.kind), t.kind.traits, asks); reason != "" {
+				counts[reason] += t.n
 			}
 		}
-	})
+	}
 	out := make([]Exclusion, 0, len(counts))
 	for reason, nodes := range counts {
 		out = append(out, Exclusion{Reason: reason, Nodes: nodes})
 	}
 	slices.SortFunc(out, func(a, b Exclusion) int { return cmp.Compare(a.Reason, b.Reason) })
 	return out
+}
+
+// kindCounts counts all nodes by kind.
+func (s *Snapshot) kindCounts() []tally {
+	var out []tally
+	s.root.walk(func(d *domain) {
+		for _, t := range d.tallies {
+			if i := t.kind.index; i >= len(out) {
+				out = append(out, make([]tally, i+1-len(out))...)
+			}
+			switch one := &out[t.kind.index]; one.kind {
+			case nil, t.kind:
+				one.kind, one.n = t.kind, one.n+t.n
+			default: // Another kind has the same index.
+				out = append(out, t)
+			}
+		}
+	})
+	return slices.DeleteFunc(out, func(t tally) bool { return t.kind == nil })
 }
 
 // excludes says what keeps the first role off a node that no role may use.

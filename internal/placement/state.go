@@ -180,6 +180,8 @@ func (s *State) memberOf(n Node) member {
 			capacity = make([]int64, 1)
 		}
 		capacity[podsColumn] = unlimited
+	} else if len(capacity) > podsColumn {
+		capacity[podsColumn] = min(capacity[podsColumn], unlimited-1)
 	}
 	m := member{node: &n, load: &taken{s.now.columns.vector(n.Used), s.now.generation}}
 	m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(&n, s.now.indexed), capacity, m.load.used)

@@ -188,9 +188,16 @@ func (y surveyCounter) count(f *frontier, group int) int {
 	return most
 }
 
-// without implements counter. The question is worth an effort of its own: the
+// without implements counter. Each question is worth an effort of its own: the
 // search is over.
-func (y surveyCounter) without(top *domain, names []string) (counter, bool) {
-	out := newSupply(y.snapshot, y.gang, names, &effort{left: maxFrontierSteps}).below(top).survey(y.levels)
-	return surveyCounter{out}, out.feasible
+func (y surveyCounter) without(top *domain, group int, sets [][]string) []int {
+	out := make([]int, len(sets))
+	for i, ample := range sets {
+		without := newSupply(y.snapshot, y.gang, ample, &effort{left: maxFrontierSteps}).below(top).survey(y.levels)
+		if out[i] = y.gang.groups[group].slots; !without.feasible {
+			r := refusal{gang: y.gang, levels: y.levels, count: surveyCounter{without}}
+			out[i] = r.nearest(group, top).found
+		}
+	}
+	return out
 }

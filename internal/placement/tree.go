@@ -15,8 +15,6 @@ type place struct {
 	level  topology.Level
 	vertex topology.Vertex
 	parent *place
-	// end closes the domain: it and everything below it are the ids [id, end).
-	end int
 	// at is the position among the children of the parent.
 	at int
 }
@@ -178,7 +176,6 @@ func (f *fleet) plant(v topology.Vertex, parent *place, at int, below map[string
 	for i, child := range below[v.Name] {
 		d.children = append(d.children, f.plant(child, s, i, below))
 	}
-	s.end = len(f.places)
 	return d
 }
 

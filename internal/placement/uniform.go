@@ -87,17 +87,79 @@ func (u *uniform) slotsOf(units int64, level topology.Level, group int) int {
 	return int(min(units/u.ratio(at, level)*per, int64(u.gang.groups[group].slots)))
 }
 
-// without implements counter.
-func (u *uniform) without(top *domain, names []string) (counter, bool) {
-	out := *u
-	out.view = &view{profile: newProfile(u.snapshot, u.gang, u.levels, names), places: make([]placeView, top.end-top.id), base: top.id}
-	most := out.see(top).most
-	for l := topology.Node; l >= u.levels[0]; l-- {
-		if most[l] >= u.needed(l) {
-			return &out, true
+// without implements counter. All sets are looked at in one walk.
+func (u *uniform) without(top *domain, group int, sets [][]string) []int {
+	r := relaxed{uniform: u, group: group, best: make([]int, len(sets))}
+	for _, ample := range sets {
+		r.views = append(r.views, &view{profile: newProfile(u.snapshot, u.gang, u.levels, ample)})
+	}
+	r.visit(top)
+	return r.best
+}
+
+// relaxed counts what places would hold without the limits of some resources.
+type relaxed struct {
+	*uniform
+	group int
+	// views have one set each, and best what the best place holds with it.
+	views []*view
+	best  []int
+	// kinds is what a node of each kind holds with each set, by index.
+	kinds []relaxedKind
+	// units is scratch of visit, by level.
+	units [topology.Node][]int64
+}
+
+type relaxedKind struct {
+	kind  *kind
+	slots []int64
+}
+
+// visit returns the units of a domain for each set, until it visits another domain
+// of that level.
+func (r *relaxed) visit(d *domain) []int64 {
+	if r.units[d.level] == nil {
+		r.units[d.level] = make([]int64, len(r.views))
+	}
+	units := r.units[d.level]
+	clear(units)
+	level := r.levels[r.group]
+	for _, child := range d.children {
+		ratio := r.ratio(d.level, child.level)
+		for i, n := range r.visit(child) {
+			units[i] += n / ratio
 		}
 	}
-	return &out, false
+	ratio := r.ratio(d.level, topology.Node)
+	for _, t := range d.tallies {
+		for i, slots := range r.slots(t.kind) {
+			units[i] += slots / ratio * int64(t.n)
+			if d.level < level {
+				r.best[i] = max(r.best[i], r.slotsOf(slots, topology.Node, r.group))
+			}
+		}
+	}
+	if d.isLocalAt(level) {
+		for i := range units {
+			r.best[i] = max(r.best[i], r.slotsOf(units[i], d.level, r.group))
+		}
+	}
+	return units
+}
+
+// slots is what a node of the kind holds with each set.
+func (r *relaxed) slots(k *kind) []int64 {
+	if k.index >= len(r.kinds) {
+		r.kinds = append(r.kinds, make([]relaxedKind, k.index+1-len(r.kinds))...)
+	}
+	known := &r.kinds[k.index]
+	if known.kind != k {
+		*known = relaxedKind{kind: k}
+		for _, v := range r.views {
+			known.slots = append(known.slots, v.holdOf(k).slots)
+		}
+	}
+	return known.slots
 }
 
 // needed is the demand in units of a domain of the level.

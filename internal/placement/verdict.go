@@ -87,14 +87,16 @@ type Refusal struct {
 	// Limiting is the resource that is short in Domain, or "eligible nodes" when
 	// no node there may take the pods at all.
 	Limiting string
-	// Excluded counts nodes that no role may use, by reason, sorted by reason.
+	// Excluded counts nodes that no role may use, and those that have no room for
+	// one pod of any role, by reason, sorted by reason.
 	Excluded []Exclusion
 	// Levels tells, from the widest to the narrowest level that could be asked
 	// for, which domain holds most of the gang there.
 	Levels []LevelBest
 }
 
-// LevelBest is the domain of one level that holds most of a gang.
+// LevelBest is the domain of exactly one level that holds most of a gang. Groups
+// that are inside narrower domains than the gang count in whole copies.
 type LevelBest struct {
 	Level topology.Level
 	// Domain is "" when no domain of the level holds anything, and for Cluster.

@@ -140,11 +140,9 @@ type view struct {
 	used uint64
 	idle int
 	// asked are the questions of the last requests.
-	asked [maxAsked]question
-	kinds []kindView
-	// places are by id less base.
+	asked  [maxAsked]question
+	kinds  []kindView
 	places []placeView
-	base   int
 	// eligible is per traits: 0 for not known, 1 for yes, 2 for no.
 	eligible []uint8
 }
@@ -318,7 +316,7 @@ func (v *view) mayUse(t *traits) bool {
 
 // see returns the summary of a version of a domain.
 func (v *view) see(d *domain) *placeView {
-	y := &v.places[d.id-v.base]
+	y := &v.places[d.id]
 	if y.stamp == d.stamp {
 		return y
 	}
@@ -352,7 +350,7 @@ func (v *view) partsOf(d *domain) []run {
 	}
 	runs := y.runs[:0]
 	for _, child := range d.children {
-		if n := v.places[child.id-v.base].units / v.ratio(d.level, child.level); n > 0 {
+		if n := v.places[child.id].units / v.ratio(d.level, child.level); n > 0 {
 			runs = append(runs, run{n, 1})
 		}
 	}
