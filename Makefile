@@ -15,6 +15,7 @@ help: ## List the targets
 	@echo
 	@echo "  FLEET=$(FLEET)  a ready-made fleet or a file, for sandbox (docs/fleet.md)"
 	@echo "  FUZZTIME=$(FUZZTIME)  the time of each target of fuzz"
+	@echo "  ARGS=…  flags of bench-placement, such as ARGS='-quick -kai=false'"
 
 # Work
 
@@ -69,6 +70,10 @@ fuzz: ## Run each fuzz target for FUZZTIME
 .PHONY: bench-topology
 bench-topology: sandbox-tools build ## Measure what a change costs at 1,000 and 10,000 nodes, and what the agent takes
 	go run ./test/bench/topology
+
+.PHONY: bench-placement
+bench-placement: ## Measure placement beside the code of Kueue and of KAI-Scheduler, with brute force and the simulator
+	go -C test/bench/placement run . $(ARGS)
 
 # Check
 

@@ -68,7 +68,7 @@ var layers = []layer{
 	{packages: []string{"internal/fleet"}, mayImport: slices.Concat(apiTypes, []string{"sigs.k8s.io/json", "sigs.k8s.io/yaml"})},
 
 	// What the controllers share: observe reads, report writes, metrics count.
-	{packages: []string{"internal/observe"}, mayImport: slices.Concat(apiTypes, []string{"./internal/convert", "./internal/fabricscan", "./internal/topology", "sigs.k8s.io/controller-runtime/pkg"})},
+	{packages: []string{"internal/observe"}, mayImport: slices.Concat(apiTypes, []string{"./internal/convert", "./internal/fabricscan", "./internal/topology", "k8s.io/client-go/tools/cache", "sigs.k8s.io/controller-runtime/pkg"})},
 	{packages: []string{"internal/report"}, mayImport: slices.Concat(apiTypes, []string{
 		"k8s.io/client-go/tools/events", "sigs.k8s.io/controller-runtime/pkg/client", "golang.org/x/sync/errgroup",
 	})},

@@ -19,6 +19,7 @@ import (
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/topology"
 )
 
 // World lists everything that bears on where a gang may go, without the room of
@@ -34,18 +35,33 @@ func World(ctx context.Context, reader client.Reader) (convert.World, error) {
 			return convert.World{}, fmt.Errorf("reading the cluster: %w", err)
 		}
 	}
-	// An API server before 1.34, or one without DRA, does not have them.
-	var published resourcev1.ResourceSliceList
-	if err := reader.List(ctx, &published, client.UnsafeDisableDeepCopy); err != nil && !meta.IsNoMatchError(err) {
-		return convert.World{}, fmt.Errorf("reading the cluster: %w", err)
+	slices, err := published(ctx, reader)
+	if err != nil {
+		return convert.World{}, err
 	}
-	world := convert.World{Nodes: nodes.Items, Domains: domains.Items, Classes: classes.Items, Pods: pods.Items, Slices: published.Items}
+	world := convert.World{Nodes: nodes.Items, Domains: domains.Items, Classes: classes.Items, Pods: pods.Items, Slices: slices}
+	world.Scan, world.ScanProblem, err = scanned(ctx, reader)
+	return world, err
+}
+
+// published lists the devices that DRA drivers publish. An API server before 1.34,
+// or one without DRA, has none.
+func published(ctx context.Context, reader client.Reader) ([]resourcev1.ResourceSlice, error) {
+	var list resourcev1.ResourceSliceList
+	if err := reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil && !meta.IsNoMatchError(err) {
+		return nil, fmt.Errorf("reading the cluster: %w", err)
+	}
+	return list.Items, nil
+}
+
+// scanned reads the scan of the InfiniBand fabric.
+func scanned(ctx context.Context, reader client.Reader) (scan topology.Scan, problem string, err error) {
 	var parts corev1.ConfigMapList
 	if err := reader.List(ctx, &parts, client.HasLabels{v1alpha1.LabelFabricScan}, client.UnsafeDisableDeepCopy); err != nil {
-		return world, fmt.Errorf("reading the scan of the fabric: %w", err)
+		return scan, "", fmt.Errorf("reading the scan of the fabric: %w", err)
 	}
-	world.Scan, world.ScanProblem = lastScan.read(parts.Items)
-	return world, nil
+	scan, problem = lastScan.read(parts.Items)
+	return scan, problem, nil
 }
 
 // CommittedWorld is World with the room that gangs hold by their status.
@@ -97,22 +113,8 @@ func ServesSlices(mapper meta.RESTMapper) (bool, error) {
 // do not.
 var NodeChanged = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		before, after := e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node)
-		return !equality.Semantic.DeepEqual(before.Spec, after.Spec) ||
-			!equality.Semantic.DeepEqual(before.Labels, after.Labels) ||
-			!equality.Semantic.DeepEqual(before.Status.Allocatable, after.Status.Allocatable) ||
-			before.DeletionTimestamp.IsZero() != after.DeletionTimestamp.IsZero() ||
-			readiness(before) != readiness(after)
+		return convert.NodeDiffers(e.ObjectOld.(*corev1.Node), e.ObjectNew.(*corev1.Node))
 	},
-}
-
-func readiness(node *corev1.Node) corev1.ConditionStatus {
-	for _, condition := range node.Status.Conditions {
-		if condition.Type == corev1.NodeReady {
-			return condition.Status
-		}
-	}
-	return corev1.ConditionUnknown
 }
 
 // EvidenceChanged passes changes of what people and agents say of the fabric,

@@ -92,8 +92,8 @@ func (s *stage) liveThrough(t *testing.T, faults *testkit.Faults) {
 	}
 	s.delete(&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "train", Namespace: s.Namespace}}) // Garbage collection's part.
 	s.plan()
-	if uses := s.planner.ledger.uses(); len(uses) > 0 {
-		t.Errorf("at the end the ledger still holds %v", uses)
+	if held := s.planner.ledger.holdings(); len(held) > 0 {
+		t.Errorf("at the end the ledger still holds %v", held)
 	}
 }
 
@@ -109,6 +109,7 @@ func (s *stage) round(faults *testkit.Faults) *v1alpha1.GangSchedulingGroup {
 		s.t.Fatalf("planning: %v", err)
 	}
 	s.wantNoOvercommit()
+	s.wantFollowed()
 	if group := s.mayRead("train"); group != nil {
 		if _, err := s.reconciler.Reconcile(s.t.Context(), group); err != nil && !faults.Happened() {
 			s.t.Fatalf("reconciling: %v", err)

@@ -3,6 +3,7 @@ package gang
 import (
 	"context"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -12,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/convert"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
 )
 
@@ -24,7 +26,8 @@ func (s *stage) committed() map[string]int64 {
 	}
 	out := map[string]int64{}
 	for i := range groups.Items {
-		for _, use := range entryOf(&groups.Items[i]).uses {
+		uses, _ := convert.Commitment(&groups.Items[i])
+		for _, use := range uses {
 			out[use.Node] += use.Resources[string(testkit.GPU)]
 		}
 	}
@@ -269,6 +272,27 @@ func TestLostAnswerToARelease(t *testing.T) {
 	if got := s.gang("a").Status.Epoch; got != 2 {
 		t.Errorf("epoch is %d, want 2", got)
 	}
+}
+
+// Passes build on each other, and from time to time one begins anew.
+func TestResync(t *testing.T) {
+	s := newStage(t, append(twoNodes(), pair("a").Obj())...)
+	s.run("a")
+	first := s.planner.cluster
+	s.clock.advance(resync - time.Second)
+	s.plan()
+	if s.planner.cluster != first {
+		t.Error("a pass began anew too early")
+	}
+	s.clock.advance(time.Second)
+	s.plan()
+	if s.planner.cluster == first {
+		t.Error("no pass began anew")
+	}
+	s.Create(t, pair("b").Obj())
+	s.place("b")
+	s.wantReady("b", "False", v1alpha1.ReasonWaitingForRoom)
+	s.wantNoOvercommit()
 }
 
 // A gang whose status the API server does not take keeps nobody else waiting.

@@ -33,6 +33,10 @@ func TestLedger(t *testing.T) {
 		}
 	}
 	commit := func(epoch int64) func(ledger) { return func(l ledger) { l.commit(placed(epoch)) } }
+	at := func(version string, group *v1alpha1.GangSchedulingGroup) *v1alpha1.GangSchedulingGroup {
+		group.ResourceVersion = version
+		return group
+	}
 	finished := base().Placed(3, "n1", "n2").Finished(v1alpha1.ReasonSucceeded).Obj()
 	garbage := placed(3)
 	garbage.Status.Placement.Roles[0].Hosts = "["
@@ -52,6 +56,10 @@ func TestLedger(t *testing.T) {
 		"a cache that shows the end of an epoch is right":  {[]func(ledger){commit(3), observe(empty(3))}, 0},
 		"a cache that shows the gang finished is right":    {[]func(ledger){commit(3), observe(finished)}, 0},
 		"and an older cache after it is wrong":             {[]func(ledger){commit(3), observe(empty(3)), observe(placed(3))}, 0},
+		"an end of which a cache hears twice":              {[]func(ledger){observe(at("1", placed(3))), observe(at("2", empty(3))), observe(at("2", empty(3)))}, 0},
+		"a cache that falls back and catches up":           {[]func(ledger){observe(at("1", placed(3))), observe(at("2", empty(3))), observe(at("1", placed(3))), observe(at("2", empty(3)))}, 0},
+		"a commit between two looks at an old version":     {[]func(ledger){observe(at("1", empty(2))), commit(3), observe(at("1", empty(2)))}, 3},
+		"a gang that comes again is another":               {[]func(ledger){observe(at("1", placed(3))), observe(), observe(at("1", placed(3)))}, 3},
 		"a gang that is gone holds nothing":                {[]func(ledger){commit(3), observe()}, 0},
 	}
 	for name, tc := range cases {
@@ -63,14 +71,14 @@ func TestLedger(t *testing.T) {
 			if got := l.holds(uid); got != (tc.want > 0) {
 				t.Errorf("holds() = %v, want %v", got, tc.want > 0)
 			}
-			for epoch := range int64(6) {
-				if got, want := l.holdsEpoch(uid, epoch), tc.want > 0 && epoch == tc.want; got != want {
-					t.Errorf("holdsEpoch(%d) = %v, want %v", epoch, got, want)
+			held := l.holdings()[uid]
+			switch {
+			case held == nil:
+				if tc.want > 0 {
+					t.Error("it holds nothing")
 				}
-			}
-			want := map[bool]int{true: 2, false: 0}[tc.want > 0]
-			if got := len(l.uses()); got != want {
-				t.Errorf("%d uses, want %d", got, want)
+			case held.Epoch != tc.want || len(held.Uses) != 2:
+				t.Errorf("it holds %d uses of epoch %d, want 2 of %d", len(held.Uses), held.Epoch, tc.want)
 			}
 		})
 	}

@@ -287,11 +287,11 @@ func TestGroupsInACircle(t *testing.T) {
 	if err := s.Client.Create(t.Context(), circle.DeepCopy()); err == nil {
 		t.Error("the API server took a circle of groups")
 	}
-	placed, refusal := (&room{}).place(circle)
-	if placed != nil || refusal == nil || refusal.Reason != v1alpha1.ReasonInvalidSpec {
-		t.Fatalf("place() = %v, %+v; want InvalidSpec", placed, refusal)
+	decided := (&room{}).decide(circle)
+	if decided.Verdict.Placement != nil || decided.Reason != v1alpha1.ReasonInvalidSpec {
+		t.Fatalf("decide() = %+v; want InvalidSpec", decided)
 	}
-	wantText(t, refusal.Message, "parentName leads in a circle")
+	wantText(t, refusal(decided, 1).Message, "parentName leads in a circle")
 }
 
 // A stalled gang costs nothing while only the free room changes, and is looked

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/capability"
 	"github.com/k8s4ai/k8s4ai/internal/convert"
 	"github.com/k8s4ai/k8s4ai/internal/metrics"
 	"github.com/k8s4ai/k8s4ai/internal/observe"
@@ -38,8 +38,14 @@ type Planner struct {
 	// Now is the clock that backoffs are measured on.
 	Now func() time.Time
 
-	// ledger needs no lock, because there is one pass at a time.
-	ledger ledger
+	// Stores are those of the cache behind Client, nil for a Client without any.
+	Stores *observe.Stores
+
+	// ledger and cluster need no lock, because there is one pass at a time. cluster
+	// is nil until a pass has looked, and stale when it is to begin anew.
+	ledger  ledger
+	cluster *convert.Follower
+	stale   time.Time
 	// unsure is set after a write of which it is not known whether it took room.
 	unsure bool
 }
@@ -91,15 +97,16 @@ func isRefusedWrite(err error) bool {
 	return apierrors.IsInvalid(err) || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) || apierrors.IsRequestEntityTooLargeError(err)
 }
 
-// list lists all gangs: from the cache, or, after a write in doubt, as the API
-// server has them, so that the ledger learns of it before anybody gets room.
+// list lists all gangs: from the cache, with which they are shared, or, after a write
+// in doubt, as the API server has them, so that the ledger learns of it before
+// anybody gets room.
 func (p *Planner) list(ctx context.Context) ([]v1alpha1.GangSchedulingGroup, error) {
 	reader := client.Reader(p.Client)
 	if p.unsure {
 		reader = p.Live
 	}
 	var groups v1alpha1.GangSchedulingGroupList
-	if err := reader.List(ctx, &groups); err != nil {
+	if err := reader.List(ctx, &groups, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("listing gangs: %w", err)
 	}
 	p.unsure = false
@@ -147,38 +154,42 @@ func wantsPlacement(group *v1alpha1.GangSchedulingGroup) bool {
 
 // room is what one pass knows of the cluster. Each commit takes from it.
 type room struct {
-	scene convert.Scene
-	now   *placement.Snapshot
+	profiles []capability.Profile
+	now      *placement.Snapshot
 	// empty is the fleet with nothing on it.
 	empty *placement.Snapshot
 }
 
+// resync is the time after which everything is worked out again. Nothing should
+// come of it: it bounds how long a mistake about what has changed can last.
+const resync = 10 * time.Minute
+
 // look reads the cluster from the cache, with the ledger's room taken.
 func (p *Planner) look(ctx context.Context) (*room, error) {
-	world, err := observe.World(ctx, p.Client)
+	objects, err := observe.Objects(ctx, p.Client, p.Stores)
 	if err != nil {
 		return nil, err
 	}
-	world.Committed = p.ledger.uses()
-	world.IsCommitted = func(pod *corev1.Pod) bool { return p.ledger.holdsEpoch(convert.GangOf(pod)) }
-	out := &room{scene: world.Scene()}
-	if out.now, err = out.scene.Snapshot(); err != nil {
+	if p.cluster == nil || !p.Now().Before(p.stale) {
+		p.cluster, p.stale = convert.NewFollower(), p.Now().Add(resync)
+	}
+	if err := p.cluster.Follow(objects, p.ledger.holdings()); err != nil {
+		p.cluster = nil
 		return nil, err
 	}
-	out.empty = out.now.Emptied()
-	return out, nil
+	now := p.cluster.Snapshot()
+	return &room{profiles: p.cluster.Profiles(), now: now, empty: now.Emptied()}, nil
 }
 
 // serve commits a placement for one gang, or stores why there is none.
 func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSchedulingGroup) error {
 	changed := group.DeepCopy()
-	found, refusal := room.place(changed)
-	if refusal != nil {
-		refusal.Generation = group.Generation
-	}
-	changed.Status.Refusal = refusal
+	decision := room.decide(changed)
+	changed.Status.Refusal = refusal(decision, group.Generation)
+	found := decision.Verdict.Placement
 	if found != nil {
 		changed.Status.Placement = convert.GangPlacement(found, changed, p.Now())
+		convert.GangBandwidth(changed.Status.Placement, placement.Estimate(room.now, decision.Request, found))
 		changed.Status.Epoch++
 	}
 	count(changed, observed{group: changed})
@@ -190,49 +201,47 @@ func (p *Planner) serve(ctx context.Context, room *room, group *v1alpha1.GangSch
 		return fmt.Errorf("storing the verdict: %w", err)
 	}
 	if found != nil {
-		p.ledger.commit(changed)
-		metrics.Commits.Inc()
-		roles, err := convert.PlacedRoles(changed.Status.Placement)
-		if err != nil {
-			return fmt.Errorf("reading back the placement: %w", err)
+		if err := p.commit(changed, room); err != nil {
+			return err
 		}
-		room.now = room.now.With(convert.Uses(roles)...)
 		log.FromContext(ctx).Info("committed a placement", "gang", client.ObjectKeyFromObject(changed), "epoch", changed.Status.Epoch, "domain", changed.Status.Placement.Domain)
 	}
 	report.Events(p.Events, changed, group.Status.Conditions, changed.Status.Conditions)
 	return nil
 }
 
-// place asks for a placement. It is the whole decision about one waiting gang,
-// and a function of the room and the gang.
-func (r *room) place(group *v1alpha1.GangSchedulingGroup) (*placement.Placement, *v1alpha1.GangRefusal) {
-	if group.Spec.QueueName != "" {
-		return nil, refuse(v1alpha1.ReasonQueueUnsupported, "queueName needs the Kueue integration, which this manager does not run: remove queueName to start without quota")
+// commit takes the room of a placement that the API server has accepted.
+func (p *Planner) commit(placed *v1alpha1.GangSchedulingGroup, room *room) error {
+	metrics.Commits.Inc()
+	held := p.ledger.commit(placed)
+	if held == nil {
+		_, err := convert.PlacedRoles(placed.Status.Placement)
+		return fmt.Errorf("reading back the placement: %w", err)
 	}
-	classes, err := convert.RoleClasses(group, r.scene.Profiles)
-	if err != nil {
-		return nil, refuse(v1alpha1.ReasonUnknownClass, err.Error())
+	if err := p.cluster.Hold(placed.UID, held); err != nil {
+		p.cluster = nil
+		return err
 	}
-	request, err := convert.GangRequest(group, classes)
-	if err != nil {
-		return nil, refuse(v1alpha1.ReasonInvalidSpec, err.Error())
-	}
-	verdict := placement.Place(r.now, request)
-	switch {
-	case verdict.Invalid != "":
-		return nil, refuse(v1alpha1.ReasonInvalidSpec, verdict.Invalid)
-	case verdict.Placement != nil:
-		return verdict.Placement, nil
-	case verdict.Proof != placement.Exact:
-		return nil, convert.GangRefusal(v1alpha1.ReasonNoProof, verdict.Refusal)
-	}
-	if best := placement.Place(r.empty, request); best.Refusal != nil && best.Proof == placement.Exact {
-		return nil, convert.GangRefusal(v1alpha1.ReasonUnsatisfiable, best.Refusal)
-	}
-	return nil, convert.GangRefusal(v1alpha1.ReasonWaitingForRoom, verdict.Refusal)
+	room.now = p.cluster.Snapshot()
+	return nil
 }
 
-// refuse makes a refusal that is not about slots.
-func refuse(reason, message string) *v1alpha1.GangRefusal {
-	return &v1alpha1.GangRefusal{Reason: reason, Message: convert.Message(message)}
+// decide is the whole decision about one waiting gang, and a function of the room
+// and the gang.
+func (r *room) decide(group *v1alpha1.GangSchedulingGroup) convert.Decision {
+	return convert.Decide(group, r.profiles, r.now, r.empty)
+}
+
+// refusal writes a decision against a placement in the form of a status, nil where
+// there is one.
+func refusal(d convert.Decision, generation int64) *v1alpha1.GangRefusal {
+	if d.Reason == "" {
+		return nil
+	}
+	out := &v1alpha1.GangRefusal{Reason: d.Reason, Message: d.Message}
+	if d.Refusal != nil {
+		out = convert.GangRefusal(d.Reason, d.Refusal)
+	}
+	out.Generation = generation
+	return out
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -17,6 +18,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/k8s4ai/k8s4ai/api/v1alpha1"
+	"github.com/k8s4ai/k8s4ai/internal/convert"
+	"github.com/k8s4ai/k8s4ai/internal/observe"
 	"github.com/k8s4ai/k8s4ai/internal/testkit"
 )
 
@@ -76,7 +79,45 @@ func (s *stage) plan() ctrl.Result {
 	if err != nil {
 		s.t.Fatalf("planning: %v", err)
 	}
+	s.wantFollowed()
 	return result
+}
+
+// wantFollowed compares what the planner knows, kept from pass to pass, with what the
+// same cache and ledger give from scratch.
+func (s *stage) wantFollowed() {
+	s.t.Helper()
+	room, err := s.planner.look(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	world, err := observe.World(s.t.Context(), s.cache.Client)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	held := s.planner.ledger.holdings()
+	for _, h := range held {
+		world.Committed = append(world.Committed, h.Uses...)
+	}
+	world.IsCommitted = func(pod *corev1.Pod) bool {
+		uid, epoch := convert.GangOf(pod)
+		return held[uid] != nil && held[uid].Epoch == epoch
+	}
+	want, err := world.Scene().Snapshot()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := range world.Nodes {
+		name := world.Nodes[i].Name
+		wantNode, _ := want.Node(name)
+		gotNode, _ := room.now.Node(name)
+		if diff := gocmp.Diff(wantNode, gotNode, cmpopts.EquateEmpty()); diff != "" {
+			s.t.Fatalf("node %s (-from scratch +followed):\n%s", name, diff)
+		}
+		if diff := gocmp.Diff(want.Above(name), room.now.Above(name)); diff != "" {
+			s.t.Fatalf("domains above %s (-from scratch +followed):\n%s", name, diff)
+		}
+	}
 }
 
 // reconcile reconciles a gang once, as the cache has it. A gang that does not

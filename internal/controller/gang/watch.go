@@ -52,7 +52,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager) error {
 		Complete(reconcile.AsReconciler(mgr.GetClient(), reconciler)); err != nil {
 		return err
 	}
+	stores, err := observe.NewStores(ctx, mgr.GetCache())
+	if err != nil {
+		return err
+	}
 	planner := NewPlanner(mgr.GetClient(), mgr.GetAPIReader(), recorder)
+	planner.Stores = stores
 	toRoomPass := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return roomPass })
 	toFleetPass := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request { return fleetPass })
 	return ctrl.NewControllerManagedBy(mgr).
