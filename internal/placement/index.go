@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"encoding/binary"
 	"maps"
 	"slices"
 	"sync"
@@ -114,15 +115,51 @@ func (s *State) retrait(keys []string) {
 		d := s.edit(at)
 		d.tallies, d.traits = nil, nil
 	}
+	r := retraiting{kinds: &s.now.fleet.kinds, keys: keys, known: map[*traits]map[string]*traits{}}
 	for _, at := range s.now.fleet.places {
 		d := s.now.domainOf(at)
 		for i := range d.members {
 			m := &d.members[i]
-			m.kind = s.now.fleet.kinds.intern(s.now.fleet.kinds.internTraits(m.node, keys), m.kind.capacity, m.load.used)
+			m.kind = s.now.fleet.kinds.intern(r.of(m), m.kind.capacity, m.load.used)
 			d.count(m.kind, 1)
 			s.countTraits(d, m.kind.traits, 1)
 		}
 	}
+}
+
+// retraiting finds the new traits of many nodes. Those of nodes that had the same
+// and have the same values of the labels are the same.
+type retraiting struct {
+	kinds  *kinds
+	keys   []string
+	known  map[*traits]map[string]*traits
+	values []byte
+}
+
+func (r *retraiting) of(m *member) *traits {
+	r.values = r.values[:0]
+	for _, key := range r.keys {
+		value, has := m.node.Labels[key]
+		if key == nameKey {
+			value, has = m.node.Name, true
+		}
+		if has {
+			r.values = append(binary.AppendUvarint(append(r.values, 1), uint64(len(value))), value...)
+		} else {
+			r.values = append(r.values, 0)
+		}
+	}
+	same := r.known[m.kind.traits]
+	if same == nil {
+		same = map[string]*traits{}
+		r.known[m.kind.traits] = same
+	}
+	out := same[string(r.values)]
+	if out == nil {
+		out = r.kinds.internTraits(m.node, r.keys)
+		same[string(r.values)] = out
+	}
+	return out
 }
 
 // indexing returns the snapshot with nodes told apart by the labels that the
