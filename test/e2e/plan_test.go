@@ -50,7 +50,9 @@ func TestPlanSaysWhatTheManagerDoes(t *testing.T) {
 		Gangs []struct {
 			Name      string `json:"name"`
 			Fits      bool   `json:"fits"`
-			Message   string `json:"message"`
+			Refusal   struct {
+				Message string `json:"message"`
+			} `json:"refusal"`
 			Placement struct {
 				Roles []struct {
 					Hosts string `json:"hosts"`
@@ -76,7 +78,7 @@ func TestPlanSaysWhatTheManagerDoes(t *testing.T) {
 	for waiting.Status.Refusal == nil {
 		waiting = has(t, waits, v1alpha1.ConditionReconciling, v1alpha1.ReasonWaitingForRoom)
 	}
-	if got, want := waiting.Status.Refusal.Message, plan.Gangs[1].Message; got != want {
+	if got, want := waiting.Status.Refusal.Message, plan.Gangs[1].Refusal.Message; got != want {
 		t.Errorf("the gang is refused with %q, planned was %q", got, want)
 	}
 
