@@ -48,9 +48,9 @@ func TestPlanSaysWhatTheManagerDoes(t *testing.T) {
 	}
 	var plan struct {
 		Gangs []struct {
-			Name      string `json:"name"`
-			Fits      bool   `json:"fits"`
-			Refusal   struct {
+			Name    string `json:"name"`
+			Fits    bool   `json:"fits"`
+			Refusal struct {
 				Message string `json:"message"`
 			} `json:"refusal"`
 			Placement struct {
