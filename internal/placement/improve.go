@@ -28,7 +28,7 @@ func reach(parts []*part, k int, n int64, target int) bool {
 	if slack < 0 || len(parts) == k {
 		return false
 	}
-	heaviest(parts, k, price)
+	heaviest(parts, price)
 	in, undecided := 0, 0
 	for i := range parts {
 		switch {

@@ -23,6 +23,9 @@ type counter interface {
 	// inDomain and onNode count the slots of one copy of a group.
 	inDomain(d *domain, group int) int
 	onNode(k *kind, group int) int
+	// bestAt returns the place of exactly the level that holds the most of the gang.
+	// Its domain is nil when none holds anything.
+	bestAt(level topology.Level) spot
 	// without returns, for each set of names, the most slots of one copy of the group
 	// that a place below top would hold if these resources had no limit.
 	without(top *domain, group int, sets [][]string) []int
@@ -128,19 +131,10 @@ func (r *refusal) nearestNode(group int, d *domain, best spot) spot {
 
 // perLevel lists the best place of each level from the required one inwards.
 func (r *refusal) perLevel() []LevelBest {
-	best := make([]spot, topology.Node+1)
-	r.snapshot.root.walk(func(d *domain) {
-		if d.level >= r.levels[0] {
-			if n := r.count.inDomain(d, 0); n > best[d.level].found {
-				best[d.level] = spot{domain: d, found: n}
-			}
-		}
-		best[topology.Node] = r.nearestNode(0, d, best[topology.Node])
-	})
 	var out []LevelBest
 	for l := r.levels[0]; l <= topology.Node; l++ {
-		if best[l].domain != nil || l == r.levels[0] {
-			out = append(out, LevelBest{Level: l, Domain: best[l].name(), Found: best[l].found, Needed: r.gang.groups[0].slots})
+		if best := r.count.bestAt(l); best.domain != nil || l == r.levels[0] {
+			out = append(out, LevelBest{Level: l, Domain: best.name(), Found: best.found, Needed: r.gang.groups[0].slots})
 		}
 	}
 	return out

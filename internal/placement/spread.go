@@ -138,7 +138,7 @@ func suggest(parts []*part, k int, n int64) (least, bound int) {
 	bound = int(math.Ceil(best - 1e-9))
 	least = math.MaxInt
 	for _, i := range []int{low, max(0, low-1), min(low+1, len(prices)-1)} {
-		heaviest(parts, k, prices[i])
+		heaviest(parts, prices[i])
 		if count, enough := opened(parts[:k], n); enough && count < least {
 			least = count
 			if least <= bound {
@@ -148,7 +148,7 @@ func suggest(parts []*part, k int, n int64) (least, bound int) {
 		}
 	}
 	// The largest k always hold n.
-	heaviest(parts, k, 0)
+	heaviest(parts, 0)
 	if count, _ := opened(parts[:k], n); count < least {
 		return count, bound
 	}
@@ -225,8 +225,8 @@ func gain(runs []run, price int64) int64 {
 	return sum
 }
 
-// heaviest puts the k parts first that gain most at the price.
-func heaviest(parts []*part, k int, price int64) {
+// heaviest puts the parts first that gain most at the price.
+func heaviest(parts []*part, price int64) {
 	for i := range parts {
 		parts[i].gain = gain(parts[i].holders(), price)
 	}

@@ -172,6 +172,21 @@ func (y surveyCounter) onNode(k *kind, group int) int {
 	return y.count(y.nodeFrom(y.levels[group], k), group)
 }
 
+// bestAt implements counter.
+func (y surveyCounter) bestAt(level topology.Level) (best spot) {
+	r := refusal{gang: y.gang, levels: y.levels, count: y}
+	y.top.walk(func(d *domain) {
+		if level == topology.Node {
+			best = r.nearestNode(0, d, best)
+		} else if d.level == level {
+			if n := y.inDomain(d, 0); n > best.found {
+				best = spot{domain: d, found: n}
+			}
+		}
+	})
+	return best
+}
+
 // count returns the most slots of one copy of the group that a place holds.
 func (y surveyCounter) count(f *frontier, group int) int {
 	stage := y.stages[y.levels[group]]

@@ -79,6 +79,25 @@ func (u *uniform) onNode(k *kind, group int) int {
 	return u.slotsOf(u.hold(k).slots, topology.Node, group)
 }
 
+// bestAt implements counter. It follows the largest number of units downwards.
+func (u *uniform) bestAt(level topology.Level) spot {
+	d := u.snapshot.root
+	most := u.see(d).most[level]
+	found := u.slotsOf(most, level, 0)
+	if found == 0 {
+		return spot{}
+	}
+	for d.level != level {
+		at := slices.IndexFunc(d.children, func(child *domain) bool { return u.see(child).most[level] == most })
+		if at < 0 {
+			at = slices.IndexFunc(d.members, func(m member) bool { return u.hold(m.kind).slots == most })
+			return spot{domain: d, node: d.members[at].node, found: found}
+		}
+		d = d.children[at]
+	}
+	return spot{domain: d, found: found}
+}
+
 // slotsOf turns units of a level into slots of one copy of a group, of which only
 // whole units of the group's own level count.
 func (u *uniform) slotsOf(units int64, level topology.Level, group int) int {
@@ -231,8 +250,8 @@ func (u *uniform) fill(d *domain, n int64) {
 		}
 		return a.room.compare(b.room)
 	})
-	rest := shareBins(bins, n)
-	for i := range d.members {
+	left, rest := n, shareBins(bins, n)
+	for i := 0; i < len(d.members) && left > 0; i++ {
 		r := u.hold(d.members[i].kind)
 		at := slices.IndexFunc(bins, func(b bin) bool { return b.room == r })
 		if at < 0 {
@@ -241,9 +260,11 @@ func (u *uniform) fill(d *domain, n int64) {
 		switch b := &bins[at]; {
 		case b.full > 0:
 			b.full--
+			left -= b.units
 			u.take(d.members[i].node, d.place, b.units*ratio)
 		case b.partly:
 			b.partly = false
+			left -= rest
 			u.take(d.members[i].node, d.place, rest*ratio)
 		}
 	}
