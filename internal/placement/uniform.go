@@ -152,7 +152,11 @@ func (r *relaxed) visit(d *domain) []int64 {
 	ratio := r.ratio(d.level, topology.Node)
 	for _, t := range d.tallies {
 		for i, slots := range r.slots(t.kind) {
-			units[i] += slots / ratio * int64(t.n)
+			if ratio > 1 {
+				units[i] += slots / ratio * int64(t.n)
+			} else { // Dividing takes longer than all else here.
+				units[i] += slots * int64(t.n)
+			}
 			if d.level < level {
 				r.best[i] = max(r.best[i], r.slotsOf(slots, topology.Node, r.group))
 			}
