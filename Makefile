@@ -58,7 +58,7 @@ e2e: sandbox-tools build ## Run whole stories on simulated fleets and, as root, 
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME
-	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=bin . | sort | while read -r file; do \
+	@grep -rlE '^func Fuzz' --include='*_test.go' --exclude-dir=bin --exclude-dir=bench . | sort | while read -r file; do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
 			echo "== $$(dirname "$$file") $$target"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x "$$(dirname "$$file")"; \
@@ -87,6 +87,7 @@ verify: verify-tools ## Fail unless generated files are current, the linters agr
 	$(MAKE) lint
 	go test ./internal/archtest
 	CGO_ENABLED=0 go build ./...
+	go -C test/bench/placement vet ./...
 	go mod tidy -diff
 	go mod verify
 
