@@ -351,8 +351,9 @@ func (v *view) partsOf(d *domain) []run {
 	runs := y.runs[:0]
 	if len(d.children) == 0 && y.most[topology.Node] == 1 && v.units[d.level] == 1 {
 		// Pods that take whole nodes, the most common case.
-		y.runs, y.runsStamp = append(runs, run{1, int(y.units)}), d.stamp
-		return y.runs
+		runs = append(runs, run{1, int(y.units)})
+		y.runs, y.runsStamp = runs, d.stamp
+		return runs
 	}
 	for _, child := range d.children {
 		if n := v.places[child.id].units / v.ratio(d.level, child.level); n > 0 {
