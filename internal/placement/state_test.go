@@ -197,3 +197,34 @@ func TestPlaceOnOneSnapshotAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// What a fleet remembers of a request is its own: a caller may change the request
+// afterwards.
+func TestARequestMayChangeAfterItWasPlaced(t *testing.T) {
+	s := stateAB(t)
+	request := within(0, workers(3, 8))
+	tolerations := []Toleration{{Key: "old", Operator: "Exists"}}
+	terms := []Term{{{Key: "pool", Op: "In", Values: []string{"x"}}}}
+	shape := &request.Root.Roles[0].Shape
+	shape.Tolerations, shape.Selector = tolerations, terms
+	pool := func(n *Node) {
+		n.Labels = map[string]string{"pool": "x"}
+		n.Taints = []Taint{{Key: "old", Effect: "NoSchedule"}}
+	}
+	for _, name := range []string{"a", "b"} {
+		set(t, s, machine(name, "x", 0, pool))
+	}
+	shape.Resources = Resources{"nvidia.com/gpu": 8}
+	request.Root.Roles[0].Count = 2
+	for range 2 { // The label is indexed with the second snapshot.
+		Place(s.Snapshot(), request)
+	}
+	tolerations[0].Key, terms[0][0].Values[0] = "new", "y"
+	set(t, s, machine("c", "y", 0, pool, func(n *Node) { n.Classes = []string{"unlike a and b"} }))
+	now := s.Snapshot()
+	tolerations[0].Key, terms[0][0].Values[0] = "old", "x"
+	request.Root.Roles[0].Count = 3
+	if v := Place(now, request); v.Placement == nil {
+		t.Errorf("three machines of the pool are not found: %v", v.Refusal)
+	}
+}

@@ -65,6 +65,20 @@ func asksOf(s *Snapshot, shape *Shape, ample []string) []ask {
 	return slices.DeleteFunc(out, func(a ask) bool { return slices.Contains(ample, a.name) })
 }
 
+// clone copies all that eligibility looks at.
+func (s *Shape) clone() *Shape {
+	out := *s
+	out.Resources, out.Classes, out.Tolerations = maps.Clone(s.Resources), slices.Clone(s.Classes), slices.Clone(s.Tolerations)
+	out.Selector = make([]Term, len(s.Selector))
+	for i, term := range s.Selector {
+		out.Selector[i] = slices.Clone(term)
+		for j := range term {
+			out.Selector[i][j].Values = slices.Clone(term[j].Values)
+		}
+	}
+	return &out
+}
+
 // key is equal for profiles that see every fleet alike.
 func (p *profile) key() string {
 	key := make([]byte, 0, 256)
@@ -212,9 +226,10 @@ func (v *views) lend(p *profile, places int) *view {
 	out, known := v.of[key]
 	if known && out.mu.TryLock() {
 		out.used, out.idle = v.clock, 0
-		out.profile = p
 		return out
 	}
+	// The view outlives the request, which its caller may change.
+	p.shape = p.shape.clone()
 	out = &view{profile: p, used: v.clock, places: make([]placeView, places)}
 	out.mu.Lock()
 	if known {
